@@ -1,0 +1,30 @@
+"""What an image says about the programs in it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from pyengine.model.spec import HealthCheck
+
+
+@frozen
+class ImageConfig:
+    """The configuration of an image; from nothing (``rootfs:``, ``host:``) it is a shell.
+
+    *env* are ``NAME=value`` texts, *exposed* such as ``80/tcp``.
+    """
+
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    user: str = ""
+    workdir: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    volumes: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    stop_signal: str = ""
+    shell: tuple[str, ...] = ()
+    health: HealthCheck | None = None
+
+
+FROM_NOTHING = ImageConfig(command=("/bin/sh",))

@@ -1,0 +1,61 @@
+"""What a container is doing, as far as anyone has written down."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import frozen
+
+
+class Status(str, Enum):
+    """Docker's words for where a container is in its life."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@frozen
+class ContainerState:
+    """The part of a container's record that changes. Times are seconds since 1970; 0: never.
+
+    *pid* is only good together with *start_time* (field 22 of proc_pid_stat(5)): pids are reused.
+    """
+
+    status: Status = Status.CREATED
+    pid: int = 0
+    start_time: int = 0
+    started: float = 0.0
+    finished: float = 0.0
+    exit_code: int = 0
+    signal: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    restarts: int = 0
+    stopped_by_hand: bool = False
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+
+
+@frozen
+class ExitStatus:
+    """How a container's program ended.
+
+    *exit_code* follows the shell: 128 + *signal* where a signal ended it.
+    """
+
+    exit_code: int
+    signal: int | None = None
+    oom_killed: bool = False
+    error: str = ""
+
+    def __int__(self) -> int:
+        return self.exit_code
