@@ -1,0 +1,54 @@
+"""Tells cffi what to compile, and setup.py what else; both read the one header."""
+
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path(__file__).parent
+WARNINGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
+
+# What the extension links, relative to the project's root.
+SOURCES = [
+    "csrc/spawn.c",
+    "csrc/join.c",
+    "csrc/steps.c",
+    "csrc/step_files.c",
+    "csrc/resolve.c",
+    "csrc/mount.c",
+    "csrc/say.c",
+    "csrc/program.c",
+    "csrc/namespace.c",
+    "csrc/files.c",
+]
+
+# Programs that are executed from sealed memory; they have no libc.
+PROGRAM_FLAGS = [
+    *"-std=gnu11 -Os -Wall -Wextra -Werror -static -nostdlib -nostartfiles -ffreestanding".split(),
+    *"-fno-stack-protector -fno-asynchronous-unwind-tables -fno-pie -no-pie -s".split(),
+    *"-fno-tree-loop-distribute-patterns -Wl,--build-id=none -Wl,-z,noexecstack".split(),
+]
+PROGRAMS = {
+    "landing": ["csrc/landing.c", "csrc/program.c"],
+    "joiner": [
+        "csrc/joiner.c",
+        "csrc/steps.c",
+        "csrc/step_files.c",
+        "csrc/resolve.c",
+        "csrc/mount.c",
+        "csrc/say.c",
+        "csrc/program.c",
+    ],
+}
+
+ffi = FFI()
+ffi.cdef((HERE / "pyengine.h").read_text())
+ffi.set_source(
+    "pyengine._native",
+    '#include "internal.h"',
+    include_dirs=[str(HERE)],
+    sources=SOURCES,
+    depends=[str(path) for path in sorted(HERE.glob("*.[ch]"))],
+    extra_compile_args=WARNINGS,
+    libraries=["pthread"],
+    py_limited_api=True,
+)

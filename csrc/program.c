@@ -1,0 +1,59 @@
+/* Becoming the container's program: the search of PATH, inside the container's root. */
+#include "internal.h"
+
+enum { LONGEST = 4096 };
+
+static const char *path_of(char **envp)
+{
+    for (; *envp; envp++) {
+        const char *e = *envp;
+
+        if (e[0] == 'P' && e[1] == 'A' && e[2] == 'T' && e[3] == 'H' && e[4] == '=')
+            return e + 5;
+    }
+    return "";
+}
+
+static int has_slash(const char *name)
+{
+    for (; *name; name++)
+        if (*name == '/')
+            return 1;
+    return 0;
+}
+
+/* Returns only if it failed: -ENOENT, -EACCES for one that is there but may not be run, or another. */
+int run_program(char **argv, char **envp)
+{
+    char candidate[LONGEST];
+    const char *name = argv[0];
+    size_t name_length = length(name);
+    int answer = -ENOENT;
+
+    if (!*name)
+        return -ENOENT;
+    if (has_slash(name))
+        return (int)SYS(execve, name, argv, envp);
+    for (const char *from = path_of(envp); *from;) {
+        const char *to = from;
+        size_t n = 0;
+
+        while (*to && *to != ':')
+            to++;
+        /* an empty name in PATH means the working directory to a shell; never to us */
+        if (to > from && (size_t)(to - from) + name_length + 2 < sizeof candidate) {
+            while (from < to)
+                candidate[n++] = *from++;
+            candidate[n++] = '/';
+            for (size_t i = 0; i <= name_length; i++)
+                candidate[n + i] = name[i];
+            int error = (int)SYS(execve, candidate, argv, envp);
+            if (error == -EACCES)
+                answer = error;
+            else if (error != -ENOENT && error != -ENOTDIR)
+                return error;
+        }
+        from = *to ? to + 1 : to;
+    }
+    return answer;
+}
