@@ -11,6 +11,12 @@
 
 #include "pyengine.h"
 
+/* linux/stat.h leaves these to the C library wherever there is one. */
+#define IS_DIRECTORY(mode) (((mode) & 0170000) == 0040000)
+#define IS_DEVICE(mode) (((mode) & 0170000) == 0020000)
+#define IS_PIPE(mode) (((mode) & 0170000) == 0010000)
+#define IS_SOCKET(mode) (((mode) & 0170000) == 0140000)
+
 /* Leave the function with -errno if a call failed; otherwise give its result. */
 #define TRY(call)                                                                                                 \
     ({                                                                                                            \

@@ -9,7 +9,7 @@
  * Freestanding: no libc.  fd 3 is the report; it is gone if we were run a second time. */
 #include "internal.h"
 #include "start.h"
-#include <asm/signal.h>
+#include <sys/ioctl.h>
 #include <linux/wait.h>
 
 static _Noreturn void leave(int code)

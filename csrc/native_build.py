@@ -10,6 +10,7 @@ WARNINGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hi
 # What the extension links, relative to the project's root.
 SOURCES = [
     "csrc/spawn.c",
+    "csrc/spawner.c",
     "csrc/join.c",
     "csrc/steps.c",
     "csrc/step_files.c",
@@ -25,7 +26,7 @@ SOURCES = [
 PROGRAM_FLAGS = [
     *"-std=gnu11 -Os -Wall -Wextra -Werror -static -nostdlib -nostartfiles -ffreestanding".split(),
     *"-fno-stack-protector -fno-asynchronous-unwind-tables -fno-pie -no-pie -s".split(),
-    *"-fno-tree-loop-distribute-patterns -Wl,--build-id=none -Wl,-z,noexecstack".split(),
+    *"-Wl,--build-id=none -Wl,-z,noexecstack".split(),
 ]
 PROGRAMS = {
     "landing": ["csrc/landing.c", "csrc/program.c"],

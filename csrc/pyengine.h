@@ -15,16 +15,17 @@ enum pe_op {
     PE_OVERLAY,       /* source: list of lower directories, top first; data: upper; kind: work; target */
     PE_MOUNT,         /* kind: file system; data: list of its options; flags: MOUNT_ATTR_*; target */
     PE_BIND,          /* source or fd; flags: PE_BIND_* and MOUNT_ATTR_*; kind: propagation; target */
-    PE_BIND_AT,       /* source: a name in `at`; target */
+    PE_BIND_AT,       /* source: a name in `at`; flags: MOUNT_ATTR_*; target */
+    PE_BORROW,        /* fd: pidfd of a process; source: a path in its root, which is a tmpfs; target */
     PE_ROOT,          /* target: where on the host `at` is put, to be the new root */
     PE_MKDIR,         /* target: a name in `at`; flags: mode */
-    PE_MKNOD,         /* target: a name in `at`; flags: mode << 32 | device; fd: owner, kind: group */
+    PE_MKNOD,         /* target: a name in `at`; flags: mode << 32 | device */
     PE_SYMLINK,       /* source: what it says; target: a name in `at` */
     PE_WRITE,         /* target: a name in `at`; data, of `flags` bytes */
     PE_NULL,          /* target: a name in `at`, or source: a path of the host: the null device to mask with */
     PE_MASK,          /* target */
     PE_READONLY,      /* target */
-    PE_TTY,           /* fd: where to put its console, or not; flags: rows << 16 | columns */
+    PE_TTY,           /* target: where to put its console, if anywhere; flags: rows << 16 | columns */
     PE_PIVOT,         /* leave the host's root */
     PE_READONLY_ROOT, /* */
     PE_SYSCTL,        /* target: its path below /proc/sys; data, of `flags` bytes */
@@ -42,6 +43,7 @@ enum pe_op {
     PE_SECCOMP,       /* data: a filter of `fd` instructions; flags: SECCOMP_FILTER_FLAG_* */
     PE_GROUPS,        /* data: `flags` group ids, uint32_t */
     PE_OWN_STDIO,     /* flags: the user who shall own the pipes or terminal */
+    PE_KEEPCAPS,      /* keep capabilities when the ids change */
     PE_IDS,           /* flags: user; fd: group */
     PE_CAPS,          /* flags: permitted and effective; nothing inheritable or ambient */
     PE_PDEATHSIG      /* flags: signal; fd: pidfd of the process whose death it tells */

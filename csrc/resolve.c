@@ -28,7 +28,7 @@ int is_directory(int fd)
     struct statx found;
 
     TRY(kind_of(fd, &found));
-    return S_ISDIR(found.stx_mode);
+    return IS_DIRECTORY(found.stx_mode);
 }
 
 int is_device(int fd, unsigned major, unsigned minor)
@@ -36,16 +36,15 @@ int is_device(int fd, unsigned major, unsigned minor)
     struct statx found;
 
     TRY(kind_of(fd, &found));
-    return S_ISCHR(found.stx_mode) && found.stx_rdev_major == major && found.stx_rdev_minor == minor;
+    return IS_DEVICE(found.stx_mode) && found.stx_rdev_major == major && found.stx_rdev_minor == minor;
 }
 
 static int make_at(int parent, const char *name, int directory)
 {
     if (directory)
         return (int)SYS(mkdirat, parent, name, 0755);
-    OWNED_FD made = (int)TRY(SYS(openat, parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644));
-
-    return 0;
+    int made = (int)TRY(SYS(openat, parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644));
+    return (int)SYS(close, made);
 }
 
 /* Write what a dangling link at *end of path* points to over that end. */

@@ -1,0 +1,183 @@
+/* The joiner: a small program that gives birth inside containers that run.
+ *
+ * A child that moves in with strangers may be traced by them, if they hold
+ * CAP_SYS_PTRACE, before it has become their program (CVE-2016-9962).  So it
+ * must never hold the host program's memory: it is cloned from this, which
+ * holds nothing, is sealed, and is small enough to clone for next to nothing.
+ *
+ *     engine                    joiner                      child (the engine's, not ours)
+ *     request + fds + plan ->   enter the pid namespace
+ *                               clone(CLONE_PARENT)    ->   BORN {pid, pidfd}
+ *                               leave it again              join the rest, walk the steps
+ *                                                           become the program
+ *
+ * fd 3 is the engine.  When it is gone, so are we. */
+#include "join.h"
+#include "start.h"
+#include <sys/socket.h>
+#include <sys/mman.h>
+#include <linux/close_range.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <limits.h>
+
+enum { ENGINE = 3, MOST_TEXTS = 1 << 17 };
+
+static int own_pid_namespace;
+static char *texts[MOST_TEXTS];
+
+static _Noreturn void leave(int code)
+{
+    for (;;)
+        SYS(exit_group, code);
+}
+
+/* Read exactly n bytes; the fds come with the first of them. */
+static int receive(void *to, size_t n, int *fds, int *n_fds)
+{
+    char control[CMSG_SPACE(sizeof(int) * MOST_JOIN_FDS)] __attribute__((aligned(8)));
+    char *next = to;
+
+    while (n) {
+        struct iovec what = {.iov_base = next, .iov_len = n};
+        struct msghdr message = {.msg_iov = &what, .msg_iovlen = 1};
+        if (fds) {
+            message.msg_control = control;
+            message.msg_controllen = sizeof control;
+        }
+        long got = SYS(recvmsg, ENGINE, &message, MSG_CMSG_CLOEXEC);
+        if (got == -EINTR)
+            continue;
+        if (got <= 0)
+            return -EPIPE;
+        if (fds && message.msg_controllen >= sizeof(struct cmsghdr)) {
+            const struct cmsghdr *header = (const struct cmsghdr *)(const void *)control;
+            *n_fds = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+            memcpy(fds, CMSG_DATA(header), (size_t)*n_fds * sizeof(int));
+            fds = NULL;
+        }
+        next += got;
+        n -= (size_t)got;
+    }
+    return 0;
+}
+
+static char **list(char **room, const char *text, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++, text += length(text) + 1)
+        *room++ = (char *)(uintptr_t)text;
+    *room = NULL;
+    return room + 1;
+}
+
+/* A service process's signals are all blocked; a program starts with none. */
+static void restore_signals(void)
+{
+    uint64_t none = 0;
+
+    SYS(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+}
+
+static int arrange_fds(const int *fds)
+{
+    for (int fd = 0; fd < 3; fd++)
+        TRY(SYS(dup3, fds[JOIN_STDIO + fd], fd, 0));
+    TRY(SYS(dup3, fds[JOIN_REPORT], REPORT_FD, O_CLOEXEC));
+    return 0;
+}
+
+static _Noreturn void child_main(const char *plan, const int *fds)
+{
+    const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
+    struct pe_said said = {.word = PE_FAILED, .fd = -1};
+    struct walker walker = new_walker(plan, fds + JOIN_TARGET, REPORT_FD);
+
+    said.error = head->n_argv + head->n_envp + 2 > MOST_TEXTS ? E2BIG : -arrange_fds(fds);
+    if (!said.error)
+        said.error = -walk(&walker, &said.step);
+    if (!said.error) {
+        char **envp = list(texts, plan + head->argv, head->n_argv);
+        list(envp, plan + head->envp, head->n_envp);
+        restore_signals();
+        said.step = -1;
+        said.error = -run_program(texts, envp);
+    }
+    SYS(write, REPORT_FD, &said, sizeof said);
+    leave(said.error == ENOENT ? 127 : 126);
+}
+
+static long clone_child(const struct join_request *request, const int *fds, int *pidfd)
+{
+    struct clone_args args = {
+        .flags = CLONE_PARENT | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+    };
+    long target = fds[JOIN_TARGET];
+
+    if (request->into_cgroup) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)fds[JOIN_CGROUP];
+    }
+    if (!(request->joined & CLONE_NEWPID))
+        return SYS(clone3, &args, sizeof args);
+    long moved = SYS(setns, target, CLONE_NEWPID);
+    if (moved < 0)
+        return moved;
+    long pid = SYS(clone3, &args, sizeof args);
+    if (pid && SYS(setns, own_pid_namespace, CLONE_NEWPID) < 0)
+        leave(1); /* never serve the next container from within this one */
+    return pid;
+}
+
+static void answer(const struct join_request *request, const char *plan, const int *fds)
+{
+    struct pe_said said = {.word = PE_BORN, .fd = -1};
+    long pid = clone_child(request, fds, &said.fd);
+
+    if (pid == 0)
+        child_main(plan, fds);
+    if (pid < 0)
+        said = (struct pe_said){.word = PE_FAILED, .step = -2, .error = (int)-pid, .fd = -1};
+    said.pid = (int)pid;
+    say(fds[JOIN_REPORT], &said);
+    close_fd(&said.fd);
+}
+
+static void serve(void)
+{
+    struct join_request request;
+    int fds[MOST_JOIN_FDS], n_fds = 0;
+
+    if (receive(&request, sizeof request, fds, &n_fds) < 0 || n_fds != request.n_fds)
+        leave(0);
+    if (request.size > LARGEST_PLAN)
+        leave(1);
+    long plan = SYS(mmap, NULL, request.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (plan < 0 && plan > -4096)
+        leave(1);
+    if (receive((void *)plan, request.size, NULL, NULL) < 0)
+        leave(0);
+    answer(&request, (const char *)plan, fds);
+    SYS(munmap, plan, request.size);
+    SYS(close_range, fds[0], fds[n_fds - 1], 0);
+}
+
+__attribute__((used, noreturn)) void begin(long *stack)
+{
+    uint64_t all = ~0ULL;
+
+    (void)stack;
+    SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    SYS(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    SYS(rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all);
+    SYS(fcntl, ENGINE, F_SETFD, FD_CLOEXEC);
+    SYS(setsid);
+    SYS(umask, 0022);
+    if (SYS(chdir, "/") < 0)
+        leave(1);
+    own_pid_namespace = (int)SYS(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (own_pid_namespace < 0)
+        leave(1);
+    for (;;)
+        serve();
+}

@@ -1,0 +1,270 @@
+/* Cloning a child and walking it through a plan.
+ *
+ *     caller            spawner thread                 child
+ *     ------            --------------                 -----
+ *     pe_spawn  ------> clone, then sleeps (VFORK) --> arrange fds, walk the steps
+ *                       wakes              <---------- exec the landing
+ *     pid, pidfd <-----                                become the program
+ *     pe_hear   <------------------------------------- FAILED {step, error}, or the
+ *                                                      report closes: it runs
+ */
+#include "spawner.h"
+#include <stdlib.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
+#include <linux/wait.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+struct birth {
+    const char *plan;
+    const struct pe_birth *wanted;
+    char **argv, **envp;
+    int report;
+    int pidfd;
+    uint64_t unshare;
+};
+
+int pe_abi(void)
+{
+    return PE_ABI;
+}
+
+/* Out of the way of 0 to 3, so that a birth may name any fds in any order. */
+static int lift(int fd)
+{
+    return fd > REPORT_FD ? fd : (int)SYS(fcntl, fd, F_DUPFD_CLOEXEC, ABOVE_REPORT);
+}
+
+static int arrange_fds(const struct birth *birth, int *fds, int *program)
+{
+    const struct pe_birth *wanted = birth->wanted;
+    int lifted[4];
+
+    for (int i = 0; i < wanted->n_fds; i++)
+        fds[i] = (int)TRY(lift(wanted->fds[i]));
+    *program = (int)TRY(lift(wanted->program));
+    for (int fd = 0; fd < 3; fd++)
+        lifted[fd] = (int)TRY(lift(wanted->stdio[fd]));
+    lifted[REPORT_FD] = (int)TRY(lift(birth->report));
+    for (int fd = 0; fd < 4; fd++)
+        TRY(SYS(dup3, lifted[fd], fd, 0));
+    return (int)SYS(close_range, ABOVE_REPORT, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+/* CLONE_CLEAR_SIGHAND has reset what the host program handles; what it ignores stays ignored until we say so. */
+static void restore_signals(void)
+{
+    struct {
+        void *handler;
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+    } dfl = {0};
+    uint64_t none = 0;
+
+    for (int sig = 1; sig <= 64; sig++)
+        SYS(rt_sigaction, sig, &dfl, NULL, sizeof none); /* SIGKILL and SIGSTOP refuse, rightly */
+    SYS(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+}
+
+__attribute__((no_sanitize("address"))) static void child_main(const struct birth *birth)
+{
+    struct pe_said said = {.word = PE_FAILED, .fd = -1};
+    int fds[PE_MAX_FDS], program = -1;
+
+    restore_signals();
+    struct walker walker = new_walker(birth->plan, fds, REPORT_FD);
+    said.error = -arrange_fds(birth, fds, &program);
+    if (said.error)
+        SYS(write, birth->report, &said, sizeof said);
+    else if ((said.error = -walk(&walker, &said.step)))
+        SYS(write, REPORT_FD, &said, sizeof said);
+    else {
+        said.step = -1;
+        said.error = -(int)SYS(execveat, program, "", birth->argv, birth->envp, AT_EMPTY_PATH);
+        SYS(write, REPORT_FD, &said, sizeof said);
+    }
+    for (;;)
+        SYS(exit_group, 127);
+}
+
+/* The child comes back from the system call on a stack of its own, and never returns. */
+static long clone_child(struct clone_args *args, const struct birth *birth)
+{
+#if defined(__x86_64__)
+    register long result __asm__("rax") = __NR_clone3;
+    register const struct birth *arg __asm__("r12") = birth;
+    register void (*entry)(const struct birth *) __asm__("r13") = child_main;
+    __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\txor %%ebp, %%ebp\n\tmov %%r12, %%rdi\n\tcall *%%r13\n1:"
+                     : "+a"(result)
+                     : "D"(args), "S"(sizeof *args), "r"(arg), "r"(entry)
+                     : "rcx", "r11", "memory");
+    return result;
+#else
+    register long x8 __asm__("x8") = __NR_clone3;
+    register long x0 __asm__("x0") = (long)args;
+    register long x1 __asm__("x1") = sizeof *args;
+    register const struct birth *arg __asm__("x19") = birth;
+    register void (*entry)(const struct birth *) __asm__("x20") = child_main;
+    __asm__ volatile("svc #0\n\tcbnz x0, 1f\n\tmov x29, xzr\n\tmov x0, x19\n\tblr x20\n1:"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(arg), "r"(entry)
+                     : "memory", "cc");
+    return x0;
+#endif
+}
+
+/* A child that changes user while it borrows our memory takes our dumpable
+ * flag, which is the memory's, not the process's: keep it across births. */
+static pthread_mutex_t births_lock = PTHREAD_MUTEX_INITIALIZER;
+static int births, dumpable;
+
+static void begin_birth(void)
+{
+    pthread_mutex_lock(&births_lock);
+    if (births++ == 0)
+        dumpable = prctl(PR_GET_DUMPABLE);
+    pthread_mutex_unlock(&births_lock);
+}
+
+static void end_birth(void)
+{
+    pthread_mutex_lock(&births_lock);
+    if (--births == 0 && prctl(PR_GET_DUMPABLE) != dumpable)
+        prctl(PR_SET_DUMPABLE, dumpable == 1);
+    pthread_mutex_unlock(&births_lock);
+}
+
+static int give_birth(void *arg, char *stack_top)
+{
+    struct birth *birth = arg;
+    struct clone_args args = {
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | birth->unshare,
+        .pidfd = (uint64_t)(uintptr_t)&birth->pidfd,
+        .exit_signal = SIGCHLD,
+        .stack = (uint64_t)(uintptr_t)stack_top - 256 * 1024,
+        .stack_size = 256 * 1024,
+    };
+
+    if (birth->wanted->cgroup >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)birth->wanted->cgroup;
+    }
+    begin_birth();
+    int pid = (int)clone_child(&args, birth);
+    end_birth();
+    return pid;
+}
+
+/* Pointers to n texts that stand one after the other. */
+static char **list_texts(char **list, const char *text, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++, text += length(text) + 1)
+        *list++ = (char *)(uintptr_t)text;
+    *list = NULL;
+    return list + 1;
+}
+
+static int spawn(struct birth *birth, struct pe_child *child)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    OWNED_FD hear = ends[0], tell = ends[1];
+    birth->report = tell;
+    int pid = (int)TRY(on_spawner(give_birth, birth));
+    *child = (struct pe_child){.pid = pid, .pidfd = birth->pidfd, .report = hear};
+    hear = -1;
+    return 0;
+}
+
+int pe_spawn(const char *plan, size_t size, const struct pe_birth *wanted, struct pe_child *child)
+{
+    const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
+
+    if (size < sizeof *head || head->size != size || head->abi != PE_ABI)
+        return -EINVAL;
+    char **lists = malloc((head->n_argv + head->n_envp + 3) * sizeof *lists);
+    if (!lists)
+        return -ENOMEM;
+    lists[0] = (char *)(uintptr_t)(wanted->init ? "init" : "run");
+    struct birth birth = {.plan = plan, .wanted = wanted, .argv = lists, .unshare = wanted->unshare};
+    birth.envp = list_texts(lists + 1, plan + head->argv, head->n_argv);
+    list_texts(birth.envp, plan + head->envp, head->n_envp);
+    int answer = spawn(&birth, child);
+    free(lists);
+    return answer;
+}
+
+int pe_start_joiner(int program, int report, struct pe_child *child)
+{
+    struct pe_plan nothing = {.abi = PE_ABI, .size = sizeof nothing};
+    struct pe_birth wanted = {.program = program, .cgroup = -1};
+    char *argv[] = {(char *)(uintptr_t) "pyengine-joiner", NULL}, *envp[] = {NULL};
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct birth birth = {.plan = (const char *)&nothing, .wanted = &wanted, .argv = argv, .envp = envp};
+
+    if (null < 0)
+        return -errno;
+    wanted.stdio[0] = wanted.stdio[1] = wanted.stdio[2] = null;
+    birth.report = report;
+    int pid = on_spawner(give_birth, &birth);
+    close(null);
+    if (pid < 0)
+        return pid;
+    *child = (struct pe_child){.pid = pid, .pidfd = birth.pidfd, .report = -1};
+    return 0;
+}
+
+/* One word from a child; once it says no more, it runs. */
+int pe_hear(int report, struct pe_said *said)
+{
+    struct iovec what = {.iov_base = said, .iov_len = sizeof *said};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } with;
+    struct msghdr message = {
+        .msg_iov = &what, .msg_iovlen = 1, .msg_control = &with, .msg_controllen = sizeof with};
+    ssize_t n;
+
+    do
+        n = recvmsg(report, &message, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    if (n == 0) {
+        *said = (struct pe_said){.word = PE_RUNNING, .fd = -1};
+        return 0;
+    }
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    said->fd = header && header->cmsg_type == SCM_RIGHTS ? *(const int *)(const void *)CMSG_DATA(header) : -1;
+    return 0;
+}
+
+/* Wait by pidfd, so that pids may be reused meanwhile; with what it has used, for which Python has no call. */
+int pe_wait(int pidfd, int options, struct pe_end *end)
+{
+    struct rusage usage = {0};
+    siginfo_t info = {0};
+    long waited;
+
+    do
+        waited = SYS(waitid, P_PIDFD, pidfd, &info, WEXITED | options, &usage);
+    while (waited == -EINTR);
+    if (waited < 0)
+        return (int)waited;
+    *end = (struct pe_end){
+        .pid = info.si_pid,
+        .code = info.si_code,
+        .status = info.si_status,
+        .user_us = usage.ru_utime.tv_sec * 1000000LL + usage.ru_utime.tv_usec,
+        .system_us = usage.ru_stime.tv_sec * 1000000LL + usage.ru_stime.tv_usec,
+        .peak_kib = usage.ru_maxrss,
+    };
+    return info.si_pid ? 1 : 0;
+}

@@ -1,0 +1,6 @@
+/* Work for the spawner threads. */
+#pragma once
+#include "internal.h"
+
+/* Run work(arg) on a long-lived thread, and wait for its answer. */
+int on_spawner(int (*work)(void *arg, char *stack_top), void *arg);

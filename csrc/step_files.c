@@ -1,0 +1,299 @@
+/* The steps that fill the container's root: one function a step. */
+#include "steps.h"
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <asm/termbits.h>
+#include <linux/magic.h>
+
+enum { DETACH = 2 }; /* MNT_DETACH, whose header does not go together with linux/mount.h */
+
+/* A mount without a place becomes `at`; one with a place is put there as well. */
+static int put(struct walker *walker, int mount, const char *target, int directory)
+{
+    close_fd(&walker->at);
+    walker->at = mount;
+    if (!target)
+        return 0;
+    OWNED_FD place = (int)TRY(resolve_or_make(walker->root, target, directory));
+    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+int step_overlay(struct walker *walker, const struct pe_step *step)
+{
+    int mount = (int)TRY(make_overlay(TEXT(source), TEXT(data), TEXT(kind), step->flags));
+
+    return put(walker, mount, TEXT(target), 1);
+}
+
+int step_mount(struct walker *walker, const struct pe_step *step)
+{
+    int mount = (int)TRY(make_mount(TEXT(kind), TEXT(data), step->flags));
+
+    TRY(put(walker, mount, TEXT(target), 1));
+    if (same(TEXT(kind), "proc")) {
+        close_fd(&walker->proc);
+        walker->proc = (int)TRY(SYS(fcntl, mount, F_DUPFD_CLOEXEC, PARKED));
+    }
+    return 0;
+}
+
+static uint64_t propagation_of(const char *word)
+{
+    if (*word == 'r')
+        word++;
+    return same(word, "shared") ? MS_SHARED : same(word, "slave") ? MS_SLAVE : MS_PRIVATE;
+}
+
+static int dress(int mount, uint64_t flags, const char *propagation)
+{
+    struct mount_attr attr = {
+        .attr_set = flags & 0xffffffff,
+        .propagation = propagation_of(propagation),
+    };
+    unsigned recursive = AT_EMPTY_PATH | (flags & PE_BIND_RECURSIVE ? AT_RECURSIVE : 0);
+    struct mount_attr top = {.attr_set = attr.attr_set};
+
+    if (!(flags & PE_BIND_READONLY_BELOW)) {
+        if (top.attr_set)
+            TRY(SYS(mount_setattr, mount, "", AT_EMPTY_PATH, &top, sizeof top));
+        attr.attr_set = 0;
+    }
+    return (int)SYS(mount_setattr, mount, "", recursive, &attr, sizeof attr);
+}
+
+/* Before Linux 5.12 there is no mount_setattr(2): only the top can be made read-only, once it is in place. */
+static int dress_in_place(struct walker *walker, const struct pe_step *step)
+{
+    OWNED_FD place = (int)TRY(resolve(walker->root, TEXT(target), 0));
+    char path[] = "/proc/self/fd/0000000000";
+    char *end = path + sizeof path - 1;
+    unsigned flags = MS_REMOUNT | MS_BIND;
+
+    if ((step->flags & PE_BIND_READONLY_BELOW) && !(step->flags & PE_BIND_IF_POSSIBLE))
+        return -EOPNOTSUPP;
+    for (int n = place, i = 0; i < 10; i++, n /= 10)
+        *--end = (char)('0' + n % 10);
+    if (step->flags & MOUNT_ATTR_RDONLY)
+        flags |= MS_RDONLY;
+    TRY(SYS(mount, NULL, path, NULL, propagation_of(TEXT(kind)) | (step->flags & PE_BIND_RECURSIVE ? MS_REC : 0), NULL));
+    return (int)SYS(mount, NULL, path, NULL, flags, NULL);
+}
+
+int step_bind(struct walker *walker, const struct pe_step *step)
+{
+    unsigned how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (step->flags & PE_BIND_RECURSIVE ? AT_RECURSIVE : 0);
+    int mount;
+
+    if (step->source)
+        mount = (int)TRY(SYS(open_tree, AT_FDCWD, TEXT(source), how));
+    else /* made by the engine, outside: only there can it share what is mounted later */
+        mount = (int)TRY(SYS(fcntl, walker->fds[step->fd], F_DUPFD_CLOEXEC, PARKED));
+    int dressed = dress(mount, step->flags, TEXT(kind));
+    if (dressed != -ENOSYS)
+        TRY(dressed);
+    TRY(put(walker, mount, TEXT(target), (int)TRY(is_directory(mount))));
+    return dressed == -ENOSYS ? dress_in_place(walker, step) : 0;
+}
+
+int step_bind_at(struct walker *walker, const struct pe_step *step)
+{
+    struct mount_attr attr = {.attr_set = step->flags};
+    OWNED_FD mount = (int)TRY(SYS(open_tree, walker->at, TEXT(source), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    OWNED_FD place = (int)TRY(resolve_or_make(walker->root, TEXT(target), (int)TRY(is_directory(mount))));
+
+    if (step->flags)
+        TRY(SYS(mount_setattr, mount, "", AT_EMPTY_PATH, &attr, sizeof attr));
+
+    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+static int clone_tmpfs(const char *path)
+{
+    uint64_t place[16]; /* struct statfs, whose first member is the magic number */
+    OWNED_FD root = (int)TRY(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    OWNED_FD found = (int)TRY(resolve(root, path, 0));
+
+    TRY(SYS(fstatfs, found, place));
+    if (place[0] != TMPFS_MAGIC)
+        return -EINVAL; /* its container has put something else there */
+    return (int)SYS(open_tree, found, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+}
+
+/* Share a mount of another container: only from within its mount namespace can
+ * it be cloned.  We go there and come back before anything else happens. */
+int step_borrow(struct walker *walker, const struct pe_step *step)
+{
+    OWNED_FD home = (int)TRY(SYS(openat, AT_FDCWD, "/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC));
+
+    TRY(SYS(setns, walker->fds[step->fd], CLONE_NEWNS));
+    int mount = clone_tmpfs(TEXT(source));
+    TRY(SYS(setns, home, CLONE_NEWNS));
+    TRY(mount);
+    return put(walker, mount, TEXT(target), 1);
+}
+
+/* pivot_root(2) wants its new root to be a mount: put it somewhere we cannot be fooled about. */
+int step_root(struct walker *walker, const struct pe_step *step)
+{
+    TRY(SYS(move_mount, walker->at, "", AT_FDCWD, TEXT(target), MOVE_MOUNT_F_EMPTY_PATH));
+    close_fd(&walker->root);
+    walker->root = walker->at;
+    walker->at = -1;
+    return 0;
+}
+
+int step_mkdir(struct walker *walker, const struct pe_step *step)
+{
+    return (int)SYS(mkdirat, walker->at, TEXT(target), step->flags);
+}
+
+int step_mknod(struct walker *walker, const struct pe_step *step)
+{
+    return (int)SYS(mknodat, walker->at, TEXT(target), step->flags >> 32, step->flags & 0xffffffff);
+}
+
+int step_symlink(struct walker *walker, const struct pe_step *step)
+{
+    return (int)SYS(symlinkat, TEXT(source), walker->at, TEXT(target));
+}
+
+int step_write(struct walker *walker, const struct pe_step *step)
+{
+    OWNED_FD file =
+        (int)TRY(SYS(openat, walker->at, TEXT(target), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644));
+    long n = TRY(SYS(write, file, TEXT(data), step->flags));
+
+    return (uint64_t)n == step->flags ? 0 : -ENOSPC;
+}
+
+/* The mask must be the null device itself: a container that can swap it for a
+ * link gets /proc's secrets instead of having them hidden (CVE-2025-31133). */
+int step_null(struct walker *walker, const struct pe_step *step)
+{
+    int from = step->source ? AT_FDCWD : walker->at;
+    const char *name = step->source ? TEXT(source) : TEXT(target);
+
+    close_fd(&walker->null);
+    walker->null = (int)TRY(SYS(openat, from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    return TRY(is_device(walker->null, 1, 3)) ? 0 : -ENODEV;
+}
+
+static int empty_directory(struct walker *walker)
+{
+    if (walker->empty < 0)
+        walker->empty = (int)TRY(make_mount("tmpfs", "ro\0size=0\0", MOUNT_ATTR_RDONLY));
+    return walker->empty;
+}
+
+int step_mask(struct walker *walker, const struct pe_step *step)
+{
+    int found = resolve(walker->root, TEXT(target), 0);
+
+    if (found == -ENOENT || found == -ENOTDIR)
+        return 0; /* this kernel, or this image, has no such path */
+    OWNED_FD place = (int)TRY(found);
+    int cover = (int)TRY(is_directory(place)) ? (int)TRY(empty_directory(walker)) : walker->null;
+    OWNED_FD mount = (int)TRY(SYS(open_tree, cover, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+int step_readonly(struct walker *walker, const struct pe_step *step)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    int found = resolve(walker->root, TEXT(target), 0);
+
+    if (found == -ENOENT || found == -ENOTDIR)
+        return 0;
+    OWNED_FD place = (int)TRY(found);
+    OWNED_FD mount = (int)TRY(
+        SYS(open_tree, place, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
+    TRY(SYS(mount_setattr, mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr));
+    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+/* The container's own /dev/pts/ptmx: in `at` while it is being built, below the root afterwards. */
+static int open_ptmx(const struct walker *walker)
+{
+    uint64_t place[16]; /* struct statfs, whose first member is the magic number */
+    struct open_how how = {
+        .flags = O_RDWR | O_NOCTTY | O_CLOEXEC,
+        .resolve = walker->at >= 0 ? RESOLVE_BENEATH : RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    const char *path = walker->at >= 0 ? "ptmx" : "/dev/pts/ptmx";
+    int from = walker->at >= 0 ? walker->at : (int)SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int master = (int)TRY(SYS(openat2, from, path, &how, sizeof how));
+
+    if (SYS(fstatfs, master, place) < 0 || place[0] != DEVPTS_SUPER_MAGIC) {
+        SYS(close, master);
+        return -ENODEV; /* the container has put something else there */
+    }
+    return master;
+}
+
+/* A terminal in the container's devpts.  The master goes to the engine and
+ * never stays inside; the slave becomes fds 0 to 2 and the console. */
+int step_tty(struct walker *walker, const struct pe_step *step)
+{
+    struct winsize size = {.ws_row = step->flags >> 16 & 0xffff, .ws_col = step->flags & 0xffff};
+    int unlocked = 0;
+    OWNED_FD master = (int)TRY(open_ptmx(walker));
+
+    TRY(SYS(ioctl, master, TIOCSPTLCK, &unlocked));
+    OWNED_FD slave = (int)TRY(SYS(ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    TRY(SYS(ioctl, slave, TIOCSWINSZ, &size));
+    for (int fd = 0; fd < 3; fd++)
+        TRY(SYS(dup3, slave, fd, 0));
+    TRY(SYS(ioctl, 0, TIOCSCTTY, 0));
+    TRY(say(walker->report, &(struct pe_said){.word = PE_TERMINAL, .fd = master}));
+    if (!step->target)
+        return 0;
+    OWNED_FD mount =
+        (int)TRY(SYS(open_tree, slave, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+    OWNED_FD place = (int)TRY(resolve_or_make(walker->root, TEXT(target), 0));
+    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+int step_pivot(struct walker *walker, const struct pe_step *step)
+{
+    (void)step;
+    TRY(SYS(fchdir, walker->root));
+    TRY(SYS(pivot_root, ".", ".")); /* stacks both roots on "/": pivot_root(2) */
+    TRY(SYS(umount2, ".", DETACH));
+    return (int)SYS(chdir, "/");
+}
+
+int step_readonly_root(struct walker *walker, const struct pe_step *step)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+
+    (void)step;
+    return (int)SYS(mount_setattr, walker->root, "", AT_EMPTY_PATH, &attr, sizeof attr);
+}
+
+/* Write below a procfs that we mounted ourselves: nothing can have been put in
+ * its place (CVE-2019-16884, CVE-2025-52881). */
+static int write_proc(int proc, const char *directory, const char *path, const char *data, size_t size)
+{
+    struct open_how how = {
+        .flags = O_WRONLY | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+    };
+    OWNED_FD top = (int)TRY(SYS(openat, proc, directory, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    OWNED_FD file = (int)TRY(SYS(openat2, top, path, &how, sizeof how));
+    long n = TRY(SYS(write, file, data, size));
+
+    return (size_t)n == size ? 0 : -EIO;
+}
+
+int step_sysctl(struct walker *walker, const struct pe_step *step)
+{
+    return write_proc(walker->proc, "sys", TEXT(target), TEXT(data), step->flags);
+}
+
+int step_proc_write(struct walker *walker, const struct pe_step *step)
+{
+    if (walker->proc >= 0)
+        return write_proc(walker->proc, "self", TEXT(target), TEXT(data), step->flags);
+    /* still in the host's root: on the way into a container that runs */
+    return write_proc(AT_FDCWD, "/proc/self", TEXT(target), TEXT(data), step->flags);
+}

@@ -1,0 +1,282 @@
+"""The kernel, spoken to in Python: the only module that calls the C extension's births and mounts.
+
+C answers with a number; the words are found here. ``str``, values and exceptions on this
+side, ``char *``, fds and ``-errno`` on that side.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from functools import cache
+from os import fsencode
+from pathlib import Path
+
+from attrs import field, frozen, mutable
+
+from pyengine._native import ffi, lib
+from pyengine.errors import KernelError
+from pyengine.linux.plan import ABI, Plan, Step, encode, texts
+
+if lib.pe_abi() != ABI:  # a stale extension beside newer Python, or the other way round
+    raise ImportError(
+        f"pyengine's C extension speaks version {lib.pe_abi()} of the border, Python {ABI}: "
+        "build it again (pip install .)"
+    )
+
+_RUNNING, _FAILED, _BORN, _TERMINAL = range(4)
+
+RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
+RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
+OPEN_TREE_CLONE, AT_RECURSIVE, AT_EMPTY_PATH = 1, 0x8000, 0x1000
+
+
+@frozen
+class Failure:
+    """Why a child did not become its program: *step* failed, or the program itself if ``None``."""
+
+    errno: int
+    step: Step | None
+
+    def error(self) -> KernelError:
+        """The failure as an exception."""
+        return KernelError(self.errno, str(self.step) if self.step else "execute the program")
+
+
+@mutable
+class Child:
+    """A child on its way to its program, or running it; *pidfd* is the caller's to close."""
+
+    pid: int
+    pidfd: int
+    report: int
+    plan: Plan = field(repr=False)
+    terminal: int = -1  # the master of its terminal, once it has said so
+
+
+@frozen
+class End:
+    """How a child ended: *exit_code*, or *signal*; ``None`` for both if somebody else reaped it."""
+
+    exit_code: int | None
+    signal: int | None
+    user_seconds: float
+    system_seconds: float
+    peak_memory: int  # bytes
+
+
+def _check(answer: int, doing: str) -> int:
+    if answer < 0:
+        raise KernelError(-answer, doing)
+    return answer
+
+
+@cache
+def program(name: str) -> int:
+    """A sealed memfd that holds one of our freestanding programs, ``landing`` or ``joiner``."""
+    fd = os.memfd_create(f"pyengine-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, (Path(__file__).parent.parent / name).read_bytes())
+    _check(lib.pe_seal(fd), f"seal the {name}")
+    return fd
+
+
+@cache
+def own_pidfd(pid: int) -> int:
+    """A pidfd of this process; *pid* is its pid, so that a fork makes its own."""
+    return os.pidfd_open(pid)
+
+
+def spawn(plan: Plan, stdio: tuple[int, int, int]) -> Child:
+    """Clone a child that walks *plan*; `hear` tells how it went.
+
+    Raises `KernelError` if there could be no child at all.
+    """
+    packed = encode(plan)
+    birth = ffi.new("struct pe_birth *")
+    birth.unshare = plan.unshare
+    birth.program = program("landing")
+    birth.init = plan.init
+    birth.cgroup = plan.cgroup
+    birth.stdio = stdio
+    birth.n_fds = len(plan.fds)
+    if plan.fds:
+        birth.fds[0 : len(plan.fds)] = plan.fds
+    born = ffi.new("struct pe_child *")
+    _check(lib.pe_spawn(packed, len(packed), birth, born), "clone a child")
+    return Child(born.pid, born.pidfd, born.report, plan)
+
+
+def hear(child: Child) -> Failure | None:
+    """Wait until *child* runs its program, or failed to, and say why.
+
+    Sets *child*'s ``terminal``, and for a child born by the joiner ``pid`` and ``pidfd``.
+    """
+    said = ffi.new("struct pe_said *")
+    failure: Failure | None = None
+    while True:
+        if (answer := lib.pe_hear(child.report, said)) < 0:
+            failure = Failure(-answer, Step("report", doing="hear from the child"))
+            break
+        if said.word == _RUNNING:
+            break
+        if said.word == _TERMINAL:
+            child.terminal = said.fd
+        elif said.word == _BORN:
+            child.pid, child.pidfd = said.pid, said.fd
+        elif failure is None:
+            failure = Failure(said.error, _step_at(child.plan, said.step))
+    os.close(child.report)
+    child.report = -1
+    return failure
+
+
+def _step_at(plan: Plan, number: int) -> Step | None:
+    if number == -2:
+        return Step("clone", doing="clone a child inside the container")
+    return plan.steps[number] if number >= 0 else None
+
+
+def wait(pidfd: int, *, block: bool = True) -> End | None:
+    """Reap the child behind *pidfd*; ``None`` if it still runs and *block* is false.
+
+    The kernel reaps by pidfd (waitid(2), Linux 5.4), so no other child of the host program is
+    touched. If the host program was quicker, Linux 6.15 still tells how it ended.
+    """
+    end = ffi.new("struct pe_end *")
+    answer = lib.pe_wait(pidfd, 0 if block else os.WNOHANG, end)
+    if answer == -errno.ECHILD:
+        return _end_of_reaped(pidfd)
+    if _check(answer, "wait for a child") == 0:
+        return None
+    exited = end.code == os.CLD_EXITED
+    return End(
+        end.status if exited else None,
+        None if exited else end.status,
+        end.user_us / 1e6,
+        end.system_us / 1e6,
+        end.peak_kib << 10,
+    )
+
+
+def _end_of_reaped(pidfd: int) -> End:
+    """What PIDFD_GET_INFO knows of a process that is gone (Linux 6.15: PIDFD_INFO_EXIT)."""
+    import fcntl
+    import select
+    import struct
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll()
+    info = bytearray(64)
+    struct.pack_into("=Q", info, 0, 1 << 3)
+    try:
+        fcntl.ioctl(pidfd, 0xC040FF0B, info)  # _IOWR(0xFF, 11, 64 bytes of struct pidfd_info)
+    except OSError:
+        return End(None, None, 0.0, 0.0, 0)
+    (mask,) = struct.unpack_from("=Q", info, 0)
+    if not mask & 1 << 3:
+        return End(None, None, 0.0, 0.0, 0)
+    (status,) = struct.unpack_from("=i", info, 60)
+    signal = status & 0x7F
+    return End(None if signal else status >> 8 & 0xFF, signal or None, 0.0, 0.0, 0)
+
+
+class Joiner:
+    """The program that gives birth inside running containers: one an engine, made when needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._pidfd = -1
+
+    def spawn(self, plan: Plan, stdio: tuple[int, int, int]) -> Child:
+        """Ask for a child next to *plan*'s target; `hear` tells how it went, and who it is."""
+        packed = encode(plan)
+        birth = ffi.new("struct pe_birth *")
+        birth.cgroup = plan.cgroup
+        birth.stdio = stdio
+        birth.n_fds = len(plan.fds)
+        if plan.fds:
+            birth.fds[0 : len(plan.fds)] = plan.fds
+        report = ffi.new("int *")
+        with self._lock:
+            answer = self._ask(packed, birth, plan, report)
+            if answer == -errno.EPIPE:  # somebody has killed it: make another
+                self._end()
+                answer = self._ask(packed, birth, plan, report)
+        _check(answer, "ask the joiner for a child")
+        return Child(-1, -1, report[0], plan)
+
+    def _ask(self, packed: bytes, birth: object, plan: Plan, report: object) -> int:
+        if self._socket is None:
+            self._start()
+        assert self._socket is not None
+        answer: int = lib.pe_join(
+            self._socket.fileno(), packed, len(packed), birth, plan.target, plan.joined, report
+        )
+        return answer
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        born = ffi.new("struct pe_child *")
+        with theirs:
+            answer = lib.pe_start_joiner(program("joiner"), theirs.fileno(), born)
+        if answer < 0:
+            ours.close()
+            raise KernelError(-answer, "start the joiner")
+        self._socket, self._pidfd = ours, born.pidfd
+
+    def _end(self) -> None:
+        if self._socket is None:
+            return
+        self._socket.close()  # it leaves when its engine does
+        wait(self._pidfd)
+        os.close(self._pidfd)
+        self._socket, self._pidfd = None, -1
+
+    def close(self) -> None:
+        """End the joiner, and wait until it is gone."""
+        with self._lock:
+            self._end()
+
+
+def new_namespace(flag: int, *, loopback: bool = False) -> int:
+    """Make a namespace that no process is in; it lives as long as the fd that comes back."""
+    return _check(lib.pe_new_namespace(flag, loopback), "make a namespace")
+
+
+def overlay(lowers: tuple[str, ...], upper: str = "", work: str = "", flags: int = 0) -> int:
+    """Mount directories over each other, nowhere: the mount vanishes with the fd."""
+    upper_text = fsencode(upper) if upper else ffi.NULL
+    work_text = fsencode(work) if work else ffi.NULL
+    answer = lib.pe_overlay(fsencode(texts(lowers) + "\0"), upper_text, work_text, flags)
+    return _check(answer, f"mount an overlay of {lowers[0]}")
+
+
+def open_tree(path: str, *, recursive: bool = True) -> int:
+    """Clone the mount at *path*, nowhere, sharing what the original shares."""
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    return _check(lib.pe_open_tree(-100, fsencode(path), flags), f"clone the mount at {path}")
+
+
+def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
+    """Open *path* as a process whose root directory is the fd *root* would: nothing leads out.
+
+    Raises `KernelError`.
+    """
+    answer = lib.pe_openat2(
+        root, fsencode(path), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+    )
+    return _check(answer, f"open {path} in the container")
+
+
+def remove_tree(directory: int, name: str) -> None:
+    """Remove *name* in the directory fd, and all below it; nothing there is fine.
+
+    Links are not followed, and no depth of directories is too much.
+    """
+    answer = lib.pe_remove_tree(directory, fsencode(name))
+    if answer != -errno.ENOENT:
+        _check(answer, f"remove {name}")

@@ -1,0 +1,147 @@
+"""What a child will do, as values: they know no C and touch nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+
+from attrs import frozen
+
+from pyengine.errors import InvalidRequest
+
+ABI = 1  # the same number as PE_ABI in csrc/pyengine.h; native.py compares them
+
+NEWTIME, NEWNS, NEWCGROUP = 0x80, 0x20000, 0x2000000
+NEWUTS, NEWIPC, NEWUSER = 0x4000000, 0x8000000, 0x10000000
+NEWPID, NEWNET = 0x20000000, 0x40000000
+
+# mount_setattr(2)
+RDONLY, NOSUID, NODEV, NOEXEC, NOATIME, STRICTATIME = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
+BIND_RECURSIVE, BIND_READONLY_BELOW, BIND_IF_POSSIBLE = 1 << 32, 1 << 33, 1 << 34
+OVERLAY_VOLATILE, OVERLAY_USERXATTR, OVERLAY_READONLY = 1, 2, 4
+
+JOIN_TARGET, JOIN_FDS = 0, 2  # how a joining child's fds are counted: see csrc/join.h
+
+_OPS = (
+    "unshare setns cgroup slave overlay mount bind bind_at borrow root mkdir mknod symlink write null "
+    "mask readonly tty pivot readonly_root sysctl proc_write hostname domainname loopback rlimit "
+    "keyring chdir umask setsid bound no_new_privs seccomp groups own_stdio keepcaps ids caps pdeathsig"
+)
+OPS = {name: number for number, name in enumerate(_OPS.split(), start=1)}
+
+_HEAD = Struct("=8I")
+_STEP = Struct("=IiQIIII")
+
+
+@frozen
+class Step:
+    """One thing a child does; which fields it reads is said beside each op in csrc/pyengine.h.
+
+    *fd* is an index into the plan's `Plan.fds` where the op wants an fd. *doing* is what an
+    error calls it: ``could not <doing>: …``.
+    """
+
+    op: str
+    target: str = ""
+    source: str = ""
+    kind: str = ""
+    flags: int = 0
+    fd: int = -1
+    data: bytes = b""
+    doing: str = ""
+
+    def __str__(self) -> str:
+        if self.doing:
+            return self.doing
+        words = [self.op.replace("_", " "), self.kind]
+        words.append(self.source and f"from {self.source.split(chr(0))[0]}")
+        words.append(self.target and f"on {self.target}")
+        return " ".join(word for word in words if word)
+
+
+@frozen
+class Plan:
+    """Everything between being cloned and running *argv*.
+
+    *unshare* are the namespaces made with the child, *fds* what its steps refer to, *cgroup*
+    the v2 cgroup it is born into. With *target*, a pidfd, the child is born by the joiner next
+    to that process, *joined* being the namespaces they share; there its steps find the target
+    as fd `JOIN_TARGET` and *fds* from `JOIN_FDS` on.
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    unshare: int = 0
+    fds: tuple[int, ...] = ()
+    cgroup: int = -1
+    init: bool = False
+    target: int = -1
+    joined: int = 0
+
+
+def texts(values: Sequence[str]) -> str:
+    """The list form of several texts in one field: each ended by NUL, the last by another."""
+    return "\0".join(values) + "\0" if values else ""
+
+
+class _Room:
+    """The texts and blobs of one plan, each kept once."""
+
+    def __init__(self, start: int) -> None:
+        self.parts: list[bytes] = []
+        self.end = start
+        self._known: dict[str, int] = {"": 0}
+
+    def text(self, value: str) -> int:
+        """Where *value* stands, ended by NUL; 0 for the empty text."""
+        if (at := self._known.get(value)) is None:
+            self._known[value] = at = self.end
+            part = value.encode(errors="surrogateescape") + b"\0"
+            self.parts.append(part)
+            self.end += len(part)
+        return at
+
+    def blob(self, value: bytes) -> int:
+        """Where *value* stands, aligned for the numbers it may hold; 0 for nothing."""
+        if not value:
+            return 0
+        gap = -self.end % 8
+        at = self.end + gap
+        self.parts.append(bytes(gap) + value)
+        self.end = at + len(value)
+        return at
+
+
+def encode(plan: Plan) -> bytes:
+    """Lay *plan* out as C reads it: one piece of memory, no pointers.
+
+    >>> len(encode(Plan(("true",))))
+    37
+    """
+    head = _HEAD.size
+    steps = plan.steps
+    room = _Room(head + _STEP.size * len(steps))
+    text, blob = room.text, room.blob
+    packed = [
+        _STEP.pack(
+            OPS[step.op],
+            step.fd,
+            step.flags,
+            text(step.source),
+            text(step.target),
+            text(step.kind),
+            blob(step.data) if step.data else 0,
+        )
+        for step in steps
+    ]
+    argv_at = room.end
+    words = "\0".join((*plan.argv, *plan.env, "")).encode(errors="surrogateescape")
+    if words.count(b"\0") != len(plan.argv) + len(plan.env):
+        raise InvalidRequest("program", plan.argv, why="an argument or variable holds a NUL byte")
+    envp_at = argv_at + len("\0".join((*plan.argv, "")).encode(errors="surrogateescape"))
+    size = room.end + len(words)
+    header = _HEAD.pack(
+        ABI, size, head, len(steps), argv_at, len(plan.argv), envp_at, len(plan.env)
+    )
+    return b"".join((header, *packed, *room.parts, words))
