@@ -235,9 +235,9 @@ class Cgroup:
         if self.v2_path is not None:
             files.remove_tree(self.v2_path, timeout, self.v2_path)
         if self.parent:
-            for path in (self.v2_path, *self.v1_paths.values()):
-                if path is not None:
-                    remove_marked(path.rpartition("/")[0])
+            for made in (self.v2_path, *self.v1_paths.values()):
+                if made is not None:
+                    remove_marked(made.rpartition("/")[0])
 
     # --- making ---
 
