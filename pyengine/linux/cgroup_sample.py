@@ -56,6 +56,11 @@ def take_sample(cgroup: Cgroup) -> CgroupSample:
     if (path := cgroup.path_of("pids")) is not None:
         numbers["pids"] = files.number(files.read_or_none(path + "/pids.current"))
         numbers["pids_limit"] = files.number(files.read_or_none(path + "/pids.max"))
+    elif cgroup.v2_path is not None:
+        threads = (
+            files.read_or_none(f"{path}/cgroup.threads") for path in files.tree(cgroup.v2_path)
+        )
+        numbers["pids"] = sum((found or b"").count(b"\n") for found in threads)
     numbers["block"] = _block(cgroup)
     return CgroupSample(**numbers)  # type: ignore[arg-type]
 
