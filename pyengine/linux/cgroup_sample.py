@@ -135,8 +135,8 @@ def parse_v2_traffic(content: bytes) -> tuple[BlockTraffic, ...]:
     """Read ``io.stat``: ``8:0 rbytes=1 wbytes=2 …``."""
     found = []
     for line in content.splitlines():
-        device, *pairs = line.split()
-        counts = dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)
+        device, _, pairs = line.partition(b" ")
+        counts = dict(pair.split(b"=", 1) for pair in pairs.split() if b"=" in pair)
         read, written = counts.get(b"rbytes", b"0"), counts.get(b"wbytes", b"0")
         found += _traffic(device, read, written)
     return tuple(found)
