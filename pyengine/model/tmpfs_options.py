@@ -11,27 +11,15 @@ from attrs import frozen
 from pyengine.errors import InvalidRequest
 from pyengine.model.units import parse_size
 
-# the word that sets a mount's flag, by itself and by its opposite, which only takes it back
+# each flag's words by what they decide; of contrary ones the last counts
 _FLAGS = {
-    "noexec": "noexec",
-    "exec": "noexec",
-    "nosuid": "nosuid",
-    "suid": "nosuid",
-    "nodev": "nodev",
-    "dev": "nodev",
-    "noatime": "noatime",
-    "atime": "noatime",
-    "nodiratime": "nodiratime",
-    "diratime": "nodiratime",
-    "relatime": "relatime",
-    "norelatime": "relatime",
-    "strictatime": "strictatime",
-    "nostrictatime": "strictatime",
-    "sync": "sync",
-    "async": "sync",
-    "ro": "ro",
-    "rw": "ro",
+    **dict.fromkeys(("noexec", "exec"), "noexec"),
+    **dict.fromkeys(("nosuid", "suid"), "nosuid"),
+    **dict.fromkeys(("nodev", "dev"), "nodev"),
+    **dict.fromkeys(("noatime", "strictatime", "relatime", "atime"), "atime"),
+    **dict.fromkeys(("ro", "rw"), "ro"),
 }
+_TAKERS_BACK = frozenset(("exec", "suid", "dev", "relatime", "atime"))  # the kernel's own defaults
 _PROPAGATION = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
 _ALWAYS = ("noexec", "nosuid", "nodev")
 
@@ -88,14 +76,14 @@ def complete_tmpfs_options(words: tuple[str, ...]) -> tuple[str, ...]:
     >>> complete_tmpfs_options(("size=64m", "exec"))
     ('nosuid', 'nodev', 'size=64m')
     """
-    flags = dict.fromkeys(_ALWAYS, True)
+    flags = {name: name for name in _ALWAYS}
     values = []
     for word in words:
-        if (name := _FLAGS.get(word)) is None:
+        if (decides := _FLAGS.get(word)) is None:
             values.append(word)
         else:
-            flags[name] = word == name
-    return (*(name for name, is_set in flags.items() if is_set), *values)
+            flags[decides] = word
+    return (*(word for word in flags.values() if word not in _TAKERS_BACK), *values)
 
 
 def _unknown(given: str) -> NoReturn:
