@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from functools import partial
 
 from attrs import define, field
 
@@ -31,6 +32,8 @@ _NO_FILTER = "this host lets us filter devices neither by eBPF nor by the device
 _WITHOUT_V2 = ("freezer", "cpuacct")
 """What the version 2 tree would give every container, where there is none."""
 
+_attach_default = partial(device_filter.attach_once, DEFAULT_POLICY)
+
 
 @define(eq=False)
 class Cgroup:
@@ -40,7 +43,7 @@ class Cgroup:
     kernel filters devices, else the reason why not: the container must then not make nodes.
     """
 
-    hierarchy: Hierarchy
+    hierarchy: Hierarchy = field(repr=False)
     name: str
     parent: str
     v2_path: str | None = None
@@ -257,35 +260,23 @@ class Cgroup:
             self._filter_v1(hierarchy.v1["devices"], devices)
 
     def _make_v2(self, tree: str, writes: tuple[Write, ...], devices: DevicePolicy) -> None:
-        refused = self.hierarchy.refused
         shared = devices.is_default and not self.parent
         above = self.parent or branch(devices)
-        while True:
-            if shared and not refused and not self.hierarchy.is_prepared(tree + above):
-                self._share_filter(tree, above, devices)
-            path = self._make_below(tree, above)
-            if not shared or refused or self.hierarchy.is_same(tree + above):
-                break
-            os.rmdir(path)  # the filter above it has gone: make it anew
-            self.hierarchy.forget(tree + above)
-        self.v2_path = path
-        if not devices.unrestricted and not refused and not shared:
-            try:
+        path = self.v2_path = self._make_below(tree, above)
+        refused = self.hierarchy.refused
+        try:
+            if devices.unrestricted or refused:
+                pass
+            elif not shared:
                 device_filter.attach(devices, path)
-            except KernelError as error:
-                refused.append(str(error))
+            # asked only now: with a container in it, nobody can remove the parent any more
+            elif not self.hierarchy.has_filter(tree + above):
+                self.hierarchy.share_filter(tree + above, _attach_default)
+        except KernelError as error:
+            refused.append(str(error))
         if not devices.unrestricted:
             self.unfiltered = refused[0] if refused else ""
         write_all(path, writes)
-
-    def _share_filter(self, tree: str, above: str, devices: DevicePolicy) -> None:
-        path = self.hierarchy.prepare(tree, above)
-        try:
-            device_filter.attach_once(devices, path)
-        except FileNotFoundError:
-            self.hierarchy.forget(path)
-        except KernelError as error:
-            self.hierarchy.refused.append(str(error))
 
     def _make_v1(self, tree: str, writes: Iterable[Write]) -> None:
         above = self.parent or PARENT

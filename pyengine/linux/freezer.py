@@ -55,8 +55,11 @@ def kill_all(v2: str) -> bool:
 
 def kill_each(v2: str | None, v1: str | None, processes: Callable[[], list[int]]) -> None:
     """End the processes one by one, standing still so that none forks meanwhile."""
-    set_frozen(v2, v1, True)
-    wait_frozen(v2, v1, 0.5)
+    if not processes():
+        return
+    if v2 is not None or v1 is not None:
+        set_frozen(v2, v1, True)
+        wait_frozen(v2, v1, 0.5)
     try:
         for _ in range(64):  # where nothing freezes, a fork bomb has to be outrun
             alive = processes()

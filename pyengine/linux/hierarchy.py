@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from attrs import field, frozen
@@ -54,7 +54,8 @@ class Hierarchy:
     v2_controllers: frozenset[str] = frozenset()
     v1_controllers: frozenset[str] = field(init=False)
     refused: list[str] = field(init=False, factory=list, repr=False)
-    _inodes: dict[str, int] = field(init=False, factory=dict, repr=False)
+    _prepared: set[str] = field(init=False, factory=set, repr=False)
+    _filtered: dict[str, int] = field(init=False, factory=dict, repr=False)
 
     @v1_controllers.default
     def _names_of_v1(self) -> frozenset[str]:
@@ -88,27 +89,34 @@ class Hierarchy:
                 inherit_cpuset(above, path)
         if tree == self.v2:
             enable(path, self.v2_controllers)
-        self._inodes[path] = os.stat(path).st_ino
+        self._prepared.add(path)
         return path
 
     def is_prepared(self, path: str) -> bool:
         """Whether `prepare` has made *path* in this process (it may be gone again since)."""
-        return path in self._inodes
+        return path in self._prepared
 
-    def is_same(self, path: str) -> bool:
-        """Whether *path* is still the directory that `prepare` saw.
+    def share_filter(self, path: str, attach: Callable[[str], None]) -> None:
+        """Let *attach* put a device filter on *path*, once in a process; see `has_filter`."""
+        number = os.stat(path).st_ino
+        attach(path)
+        self._filtered[path] = number
 
-        Another engine may have removed it and made it anew, without what we did to it; the
-        kernel numbers each cgroup once and never again.
+    def has_filter(self, path: str) -> bool:
+        """Whether *path* is still the directory that `share_filter` put one on.
+
+        Another engine may have removed it and made it anew, not filtered yet; the kernel
+        numbers each cgroup once and never again.
         """
+        number = self._filtered.get(path)
         try:
-            return os.stat(path).st_ino == self._inodes.get(path)
+            return number is not None and os.stat(path).st_ino == number
         except FileNotFoundError:
             return False
 
     def forget(self, path: str) -> None:
         """Prepare *path*, and what is above it, again next time."""
-        self._inodes.pop(path, None)
+        self._prepared.discard(path)
 
     def names(self) -> list[str]:
         """The containers that have a cgroup below `PARENT`, whoever made it."""
@@ -132,7 +140,7 @@ class Hierarchy:
                     os.rmdir(path)
                 except OSError:  # somebody lives there, or somebody else was quicker
                     continue
-        self._inodes.clear()
+        self._prepared.clear()
 
 
 @lru_cache(maxsize=1)
