@@ -6,7 +6,8 @@ import resource
 import time
 
 from pyengine.linux import counters
-from pyengine.linux.cgroup import Cgroup, CgroupSample
+from pyengine.linux.cgroup import Cgroup
+from pyengine.linux.cgroup_sample import CgroupSample
 from pyengine.model.stats import (
     BlockStats,
     CpuStats,

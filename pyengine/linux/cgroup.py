@@ -11,6 +11,7 @@ import errno
 import os
 from collections.abc import Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -18,14 +19,16 @@ from pyengine.errors import AlreadyExists, KernelError, TimedOut, Unsupported
 from pyengine.linux import cgroup_files as files
 from pyengine.linux import device_filter, freezer
 from pyengine.linux.cgroup_names import PARENT, branch, check_name, check_parent, find
-from pyengine.linux.cgroup_sample import CgroupSample, take_sample
 from pyengine.linux.cgroup_writes import refuse_to_starve, write_all
 from pyengine.linux.device_filter import DEFAULT_POLICY, DevicePolicy
 from pyengine.linux.hierarchy import CgroupInfo, Hierarchy, inherit_cpuset, remove_marked
 from pyengine.linux.limits import Limits, Write, limits
 from pyengine.model.spec import Resources
 
-__all__ = ["Cgroup", "CgroupInfo", "CgroupSample", "Hierarchy"]
+if TYPE_CHECKING:
+    from pyengine.linux.cgroup_sample import CgroupSample
+
+__all__ = ["Cgroup", "CgroupInfo", "Hierarchy"]
 
 _NO_FILTER = "this host lets us filter devices neither by eBPF nor by the devices controller"
 
@@ -217,6 +220,8 @@ class Cgroup:
 
     def sample(self) -> CgroupSample:
         """What the kernel has counted until now."""
+        from pyengine.linux.cgroup_sample import take_sample  # not every program asks for numbers
+
         return take_sample(self)
 
     def path_of(self, controller: str) -> str | None:

@@ -7,7 +7,7 @@ eight bytes an instruction, ten registers, one exit value.
 
 from __future__ import annotations
 
-import hashlib
+import binascii
 import os
 import stat
 import struct
@@ -40,7 +40,7 @@ class DevicePolicy:
     @property
     def fingerprint(self) -> str:
         """Eight letters that are the same for the same policy, in every process."""
-        return hashlib.sha256(repr(self.rules).encode()).hexdigest()[:8]
+        return f"{binascii.crc32(repr(self.rules).encode()):08x}"
 
 
 def _allow(
@@ -242,9 +242,14 @@ def attach(policy: DevicePolicy, directory: str) -> None:
     host does not let us.
     """
     # ctypes takes milliseconds to load: only here, once for all containers with the default
-    import ctypes
     import errno
 
+    try:
+        import ctypes
+    except ImportError as error:  # a Python built without libffi
+        raise KernelError(errno.ENOSYS, "call bpf(2)", f"this Python has no ctypes: {error}") from (
+            error
+        )
     number = _SYSCALL.get(os.uname().machine)
     if number is None:
         raise KernelError(errno.ENOSYS, "find the number of bpf(2) on this machine")

@@ -11,8 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-
-from attrs import frozen
+from typing import NamedTuple
 
 from pyengine.errors import InvalidRequest, Unsupported
 from pyengine.model.spec import DEFAULT_PIDS_LIMIT, Resources, Throttle
@@ -24,8 +23,7 @@ SMALLEST_QUOTA = 1_000
 """The kernel refuses less than a millisecond per period."""
 
 
-@frozen
-class Write:
+class Write(NamedTuple):
     """One limit: *content* goes to the first of *choices* that the kernel has.
 
     *option* is the user's word for it. Without *required* the kernel may lack the file:
@@ -104,8 +102,7 @@ def device_number(path: str) -> str:
     return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
 
 
-@frozen
-class Limits:
+class Limits(NamedTuple):
     """What to write for some resources, and what of our own defaults the host cannot do."""
 
     v1: tuple[Write, ...]

@@ -106,7 +106,9 @@ def test_limits_are_in_force_before_anybody_joins(hierarchy):
 
 def test_a_fork_bomb_is_held(hierarchy):
     cgroup = Cgroup.create(hierarchy, "box", Resources(pids=4))
-    output = result(cgroup, "for i in 1 2 3 4 5 6 7 8; do sleep 30 >/dev/null 2>&1 & done; echo done")
+    output = result(
+        cgroup, "for i in 1 2 3 4 5 6 7 8; do sleep 30 >/dev/null 2>&1 & done; echo done"
+    )
     assert "fork" in output
     assert cgroup.sample().pids <= 4
     cgroup.kill()
