@@ -76,6 +76,10 @@ def running(cgroup: Cgroup, script: str, **options):
         process.stdout.close()
 
 
+def until(condition) -> None:
+    assert cgroup_files.wait_until(condition, 20), "it never came true"
+
+
 def result(cgroup: Cgroup, script: str) -> str:
     with running(cgroup, script, stderr=subprocess.STDOUT) as process:
         output = process.stdout.read()
@@ -132,8 +136,10 @@ def test_a_frozen_container_stands_still_and_goes_on(hierarchy):
         cgroup.freeze(timeout=5)
         assert cgroup.is_frozen()
         before = cgroup.sample().cpu_total
-        time.sleep(0.05)
-        assert cgroup.sample().cpu_total - before < 20_000_000
+        moved = cgroup_files.wait_until(
+            lambda: cgroup.sample().cpu_total > before + 20_000_000, 0.1
+        )
+        assert not moved
         cgroup.thaw()
         assert not cgroup.is_frozen()
         cgroup.freeze()
@@ -152,8 +158,7 @@ kill -STOP $$
 def test_nobody_escapes_a_kill(hierarchy):
     cgroup = Cgroup.create(hierarchy, "box", Resources(pids=200))
     with running(cgroup, HARD_TO_KILL):
-        while len(cgroup.processes()) < 5:
-            time.sleep(0.01)
+        until(lambda: len(cgroup.processes()) >= 5)
         started = time.monotonic()
         cgroup.kill()
         cgroup.remove(timeout=5)
@@ -167,8 +172,7 @@ def test_version_1_alone_kills_and_freezes_too(hierarchy):
     cgroup = Cgroup.create(alone, "box", Resources(pids=200))
     assert cgroup.unfiltered == ""
     with running(cgroup, HARD_TO_KILL) as process:
-        while len(cgroup.processes()) < 5:
-            time.sleep(0.01)
+        until(lambda: len(cgroup.processes()) >= 5)
         cgroup.freeze()
         assert cgroup.is_frozen()
         assert cgroup.sample().cpu_total > 0
@@ -398,8 +402,7 @@ def test_a_sample_counts_what_a_container_uses(hierarchy):
     cgroup = Cgroup.create(hierarchy, "box", Resources())
     with running(cgroup, "sleep 100 & while :; do :; done") as process:
         first = statistics.sample(cgroup, network_pid=process.pid)
-        while cgroup.sample().cpu_total < 50_000_000:
-            time.sleep(0.01)
+        until(lambda: cgroup.sample().cpu_total > 50_000_000)
         second = statistics.sample(cgroup, network_pid=process.pid, previous=first)
         assert second.cpu_percent > 0
         assert second.preread_ns == first.read_ns
@@ -419,8 +422,7 @@ def test_a_sample_counts_what_a_container_uses(hierarchy):
 def test_a_limited_container_s_memory_is_counted_by_the_kernel(hierarchy):
     cgroup = Cgroup.create(hierarchy, "box", Resources(memory=64 * MEGABYTE))
     with running(cgroup, "sleep 100 & wait"):
-        while cgroup.sample().memory == 0:
-            time.sleep(0.01)
+        until(lambda: cgroup.sample().memory)
         stats = statistics.sample(cgroup)
         assert not stats.memory.is_estimate
         assert stats.memory.limit == 64 * MEGABYTE
@@ -433,8 +435,7 @@ def test_a_limited_container_s_memory_is_counted_by_the_kernel(hierarchy):
 def test_a_throttled_container_says_so(hierarchy):
     cgroup = Cgroup.create(hierarchy, "box", Resources(nano_cpus=20_000_000))
     with running(cgroup, "while :; do :; done"):
-        while not statistics.sample(cgroup).cpu.throttled_periods:
-            time.sleep(0.02)
-        assert statistics.sample(cgroup).cpu.throttled_time > 0
+        until(lambda: statistics.sample(cgroup).cpu.throttled_time)
+        assert statistics.sample(cgroup).cpu.throttled_periods > 0
         cgroup.kill()
     cgroup.remove()
