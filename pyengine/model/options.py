@@ -98,12 +98,17 @@ class ContainerOptions:
         if not keywords:
             return cls(**values)  # type: ignore[arg-type]
         groups: dict[str, dict[str, object]] = {"": values}
+        later: Unsupported | None = None
         for keyword, given in keywords.items():
             if (entry := _TABLE.get(keyword)) is None:
                 raise _unknown(keyword)
             if given is not None:
                 group, name, read = entry
-                content = read(given)
+                try:
+                    content = read(given)
+                except Unsupported as error:
+                    later = later or error  # what is wrong is told before what is not built
+                    continue
                 if group in groups:
                     groups[group][name] = content
                 else:
@@ -112,7 +117,9 @@ class ContainerOptions:
             _gather(groups)
         options = cls(**values)  # type: ignore[arg-type]
         _check(options)
-        _require_built(options, groups.get("not built"))
+        if later is not None:
+            raise later
+        _require_built(options)
         return options
 
 
@@ -161,11 +168,8 @@ def _check(options: ContainerOptions) -> None:
         security.check_sysctls(sysctls, network=modes.network, ipc=modes.ipc)
 
 
-def _require_built(options: ContainerOptions, others: dict[str, object] | None) -> None:
+def _require_built(options: ContainerOptions) -> None:
     """`Unsupported` for what was asked well, and comes later."""
-    for other in others.values() if others else ():
-        if isinstance(other, Unsupported):
-            raise other
     net.require_built_network(options.namespaces.network)
     for mount in options.mounts:
         require_built(mount)
@@ -217,21 +221,21 @@ def _flag(what: str) -> Callable[[object], bool]:
     return lambda given: flag(given, what)
 
 
-def _storage_size(given: object) -> Unsupported | None:
-    if not parse_size(given, "storage_size"):
-        return None
-    missing = "these roots have no quota"
-    return Unsupported("storage_size=", missing, "limit what you write with a sized tmpfs")
+def _storage_size(given: object) -> None:
+    if parse_size(given, "storage_size"):
+        missing = "these roots have no quota"
+        raise Unsupported("storage_size=", missing, "limit what you write with a sized tmpfs")
 
 
-def _volumes_from(given: object) -> Unsupported | None:
+def _volumes_from(given: object) -> None:
     names = several(given, "volumes_from", "a list of containers' names")
     for one in names:
         name, colon, mode = text(one, "volumes_from").partition(":")
         if not name or (colon and mode not in ("ro", "rw", "z")):
             raise InvalidRequest("volumes_from", one, expected="'container[:ro|rw|z]'")
-    remedy = "give both containers the same mounts="
-    return Unsupported("volumes_from=", "volumes are not built yet", remedy) if names else None
+    if names:
+        remedy = "give both containers the same mounts="
+        raise Unsupported("volumes_from=", "volumes are not built yet", remedy)
 
 
 _Reader = Callable[[object], object]
@@ -338,9 +342,9 @@ _TABLE: dict[str, _Entry] = {
     ),
     "cgroupns": ("namespaces", "cgroup", _namespace("cgroupns", "private", "host")),
     **_entries("mounts", {"mounts": _mounts, "volumes": parse_volumes, "tmpfs": parse_tmpfs}),
-    **_entries("not built", {name: net.not_built(name) for name in _NETWORKED}),
-    "storage_size": ("not built", "storage_size", _storage_size),
-    "volumes_from": ("not built", "volumes_from", _volumes_from),
+    **_entries("nothing", {name: net.not_built(name) for name in _NETWORKED}),
+    "storage_size": ("nothing", "storage_size", _storage_size),
+    "volumes_from": ("nothing", "volumes_from", _volumes_from),
 }
 KEYWORDS = frozenset(_TABLE)
 """Every keyword that `ContainerOptions.from_keywords` reads."""

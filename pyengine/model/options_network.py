@@ -28,17 +28,17 @@ def require_built_network(name: str) -> None:
         raise Unsupported(f"network {name!r}", _NOT_BUILT, remedy)
 
 
-def not_built(option: str) -> Callable[[object], Unsupported | None]:
+def not_built(option: str) -> Callable[[object], None]:
     """A reader of an option about networks: `Unsupported`, unless nothing is asked with it."""
 
-    def read(given: object) -> Unsupported | None:
-        if isinstance(given, bool | str | Mapping) and not given:
-            return None
+    def read(given: object) -> None:
         if option == "publish_all":
             flag(given, option)
-        elif not isinstance(given, str | int | Mapping) and not several(given, option):
-            return None
-        return Unsupported(f"{option}=", _NOT_BUILT, "use network='host' to share the host's")
+        elif not isinstance(given, str | int | Mapping):
+            given = several(given, option)
+        if given:
+            remedy = "use network='host' to share the host's"
+            raise Unsupported(f"{option}=", _NOT_BUILT, remedy)
 
     return read
 

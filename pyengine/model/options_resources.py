@@ -89,7 +89,9 @@ def whole(what: str, smallest: int, largest: int = _LARGEST_INT) -> Callable[[ob
 
 
 def _unless_zero(given: object, what: str, smallest: int, largest: int) -> int | None:
-    return None if given in (0, "0") else integer(given, what, smallest, largest)
+    if given in (0, "0") and given is not False:
+        return None
+    return integer(given, what, smallest, largest)
 
 
 def cpu_list(what: str) -> Callable[[object], str]:
