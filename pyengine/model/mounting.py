@@ -273,7 +273,7 @@ def mount_target(target: object) -> str:
     if path == "/":
         raise InvalidRequest("mount target", target, why="the destination can't be '/'")
     if path == "/proc" or (path.startswith("/proc/") and path not in _PROC_FILES):
-        raise InvalidRequest("mount target", target, why="inside /proc, which tells the truth")
+        raise InvalidRequest("mount target", target, why="programs trust what they read in /proc")
     return path
 
 

@@ -82,7 +82,7 @@ class ContainerOptions:
 
     @classmethod
     def from_keywords(
-        cls, image: str, command: object = None, /, **keywords: object
+        cls, image: str, command: object = None, **keywords: object
     ) -> ContainerOptions:
         """Read the keywords of ``engine.run``, ``start`` and ``create``; `None` is "not given".
 

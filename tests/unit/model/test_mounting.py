@@ -125,6 +125,8 @@ def test_lxcfs_may_still_cover_its_files():
         ("type=volume,source=ab,target=/b,volume-subpath=../x", "'..'"),
         ("type=image,source=a,target=/b,readonly=false", "read-only"),
         ('type=bind,"source=/a,target=/b', "end of data"),
+        ("type=bind,source=/a,target=/b,consistency=x", "consistency="),
+        ('type=bind,"source=/a\n",target=/b', "more than one line"),
         ("", "unknown key"),
     ],
 )
@@ -132,6 +134,29 @@ def test_a_mount_text_that_means_nothing_says_why(text, reason):
     with pytest.raises(InvalidRequest) as caught:
         parse_mount(text)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "mount"),
+    [
+        ("type=tmpfs,dst=/t,ro", Mount(MountKind.TMPFS, "/t", read_only=True)),
+        ("src=data,dst=/t,volume-nocopy", Mount(MountKind.VOLUME, "/t", "data", nocopy=True)),
+        (
+            "type=image,src=alpine,dst=/t,image-subpath=etc",
+            Mount(MountKind.IMAGE, "/t", "alpine", read_only=True, subpath="etc"),
+        ),
+        ("type=overlay,src=/a,dst=/t,readonly=0", Mount(MountKind.OVERLAY, "/t", "/a")),
+        ("type=bind,src=/a,dst=/t,consistency=cached", Mount(MountKind.BIND, "/t", "/a")),
+    ],
+)
+def test_each_kind_of_mount_has_its_words(text, mount):
+    assert parse_mount(text) == mount
+
+
+def test_an_overlay_that_nobody_writes_to_is_a_bind():
+    with pytest.raises(InvalidRequest) as caught:
+        parse_mount("type=overlay,source=/a,target=/b,readonly")
+    assert "bind" in str(caught.value)
 
 
 def test_a_quoted_field_may_contain_commas():
