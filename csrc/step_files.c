@@ -144,7 +144,9 @@ int step_root(struct walker *walker, const struct pe_step *step)
 
 int step_mkdir(struct walker *walker, const struct pe_step *step)
 {
-    return (int)SYS(mkdirat, walker->at, TEXT(target), step->flags);
+    int made = (int)SYS(mkdirat, walker->at, TEXT(target), step->flags);
+
+    return made == -EEXIST ? 0 : made;
 }
 
 int step_mknod(struct walker *walker, const struct pe_step *step)

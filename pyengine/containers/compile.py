@@ -1,0 +1,548 @@
+"""From a specification to a plan: everything a child does between being cloned and running.
+
+Pure: it decides, `linux.native` acts. The order is what keeps a container tight, so it is
+tested: join and slave, root, mounts, masks, leave the host's root, names, limits, then
+privileges from the outside in, and the parent-death signal after the ids, whose change
+would clear it (prctl(2)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from struct import pack
+
+from attrs import frozen
+
+from pyengine.containers.identity import Identity
+from pyengine.linux import plan as p
+from pyengine.linux.capabilities import mask
+from pyengine.linux.plan import Plan, Step, texts
+from pyengine.linux.seccomp import Filter
+from pyengine.model.mounts import Mount, MountKind, Recursion
+from pyengine.model.spec import ContainerSpec, Security, Ulimit
+
+_SYS_ADMIN = mask(("CAP_SYS_ADMIN",))
+_RLIMITS = (
+    "cpu fsize data stack core rss nproc nofile memlock as locks sigpending msgqueue nice "
+    "rtprio rttime"
+).split()  # RLIMIT_*, asm-generic/resource.h
+_UNLIMITED = 2**64 - 1
+_QUIET = p.NOSUID | p.NODEV | p.NOEXEC
+_DEVICES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+    ("core", "/proc/kcore"),
+)
+_TMPFS_FLAGS = {
+    "ro": p.RDONLY,
+    "nosuid": p.NOSUID,
+    "nodev": p.NODEV,
+    "noexec": p.NOEXEC,
+    "noatime": p.NOATIME,
+    "strictatime": p.STRICTATIME,
+}
+_TMPFS_UNSET = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}
+
+
+@frozen
+class DeviceNode:
+    """A device node to make: *path* is absolute, *number* as makedev(3) packs it."""
+
+    path: str
+    host: str
+    mode: int
+    number: int
+
+
+@frozen
+class Root:
+    """What the container's root is made of: directories of the host, the topmost first."""
+
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    mountpoint: str
+    volatile: bool = True
+
+
+@frozen
+class Surroundings:
+    """What must be known of the host, and made there, before a child can be born.
+
+    *fds*: the owner's pidfd, then the v1 ``tasks`` files; then what *binds* and *joins* name.
+    """
+
+    root: Root
+    identity: Identity
+    filter: Filter | None = None
+    fds: tuple[int, ...] = ()
+    tasks: int = 0
+    cgroup: int = -1
+    hosts: str = ""
+    resolv: str = ""
+    nodes: tuple[DeviceNode, ...] = ()
+    shared_binds: tuple[tuple[str, int], ...] = ()  # target -> index into fds
+    overlays: tuple[tuple[str, str, str], ...] = ()  # target, upper, work of throw-away views
+    network: int | None = None  # index of a network namespace to join
+    pid_target: int = -1  # a process whose pid namespace is shared
+    ipc_target: int | None = None  # index of a process whose ipc namespace is shared
+    time_namespace: bool = True
+
+
+def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
+    """Everything the child of *spec* does between being cloned and running."""
+    unshare = namespaces_of(spec, around)
+    joins = around.pid_target >= 0
+    first = p.JOIN_FDS if joins else 0
+    steps = (
+        *_enter(spec, around, unshare if joins else 0, first),
+        *_root_steps(around),
+        *_mount_steps(spec, around, first),
+        *_cover_steps(spec),
+        *_leave_host(spec, around),
+        *_limits(spec),
+        *privileges(spec.security, around.identity, around.filter, owner=first, own_stdio=True),
+    )
+    env = spec.env if has_home(spec.env) else (*spec.env, f"HOME={around.identity.home}")
+    return Plan(
+        argv=spec.argv,
+        env=env,
+        steps=steps,
+        unshare=0 if joins else unshare,
+        fds=around.fds,
+        cgroup=around.cgroup,
+        init=spec.init,
+        target=around.pid_target,
+        joined=p.NEWPID if joins else 0,
+    )
+
+
+def has_home(env: tuple[str, ...]) -> bool:
+    """Whether *env* says where HOME is; an empty HOME says nothing (row C04)."""
+    return any(entry.startswith("HOME=") and len(entry) > 5 for entry in env)
+
+
+def namespaces_of(spec: ContainerSpec, around: Surroundings) -> int:
+    """The CLONE_NEW* flags of the namespaces that are made for *spec*."""
+    wanted = spec.namespaces
+    flags = p.NEWNS
+    if wanted.pid == "private":
+        flags |= p.NEWPID
+    if wanted.ipc in ("private", "shareable", "none"):
+        flags |= p.NEWIPC
+    if wanted.uts == "private":
+        flags |= p.NEWUTS
+    if wanted.cgroup == "private":
+        flags |= p.NEWCGROUP
+    if wanted.network != "host" and around.network is None:
+        flags |= p.NEWNET
+    return flags
+
+
+def _enter(
+    spec: ContainerSpec, around: Surroundings, unshare: int, first: int
+) -> Iterator[Step]:
+    for index in range(around.tasks):
+        yield Step("cgroup", fd=first + 1 + index, doing="join the container's cgroup")
+    if unshare:
+        yield Step("unshare", flags=unshare, doing="make the container's namespaces")
+    if around.network is not None:
+        yield Step("setns", fd=first + around.network, flags=p.NEWNET, doing="join the network")
+    if around.ipc_target is not None:
+        yield Step(
+            "setns", fd=first + around.ipc_target, flags=p.NEWIPC, doing="share its ipc namespace"
+        )
+    if around.time_namespace:
+        yield Step("unshare", flags=p.NEWTIME, doing="make a time namespace")
+    yield Step("setsid", doing="start a session")
+    yield Step("umask", flags=0)
+    yield Step("slave", doing="keep its mounts from the host")
+
+
+def _root_steps(around: Surroundings) -> Iterator[Step]:
+    root = around.root
+    yield Step(
+        "overlay",
+        source=texts(root.lowers),
+        data=root.upper.encode(errors="surrogateescape") + b"\0",
+        kind=root.work,
+        flags=p.OVERLAY_VOLATILE if root.volatile else 0,
+        doing=f"mount the container's root over {root.lowers[-1]}",
+    )
+    yield Step("root", target=root.mountpoint, doing=f"put its root on {root.mountpoint}")
+
+
+def _filesystem(target: str, kind: str, flags: int, *options: str, source: str = "") -> Step:
+    data = texts((f"source={source or kind}", *options)).encode(errors="surrogateescape") + b"\0"
+    where = f" on {target}" if target else ""
+    return Step("mount", target, kind=kind, flags=flags, data=data, doing=f"mount {kind}{where}")
+
+
+def _covered(spec: ContainerSpec, target: str) -> bool:
+    return any(
+        target == mount.target or target.startswith(mount.target + "/") for mount in spec.mounts
+    )
+
+
+def _mount_steps(spec: ContainerSpec, around: Surroundings, first: int) -> Iterator[Step]:
+    """Docker's own mounts, then the user's, parents first; a user's replaces ours (row C73)."""
+    yield from _proc_steps(spec)
+    if spec.mounts:
+        dev = not _covered(spec, "/dev")
+        sys = not _covered(spec, "/sys")
+    else:
+        dev = sys = True
+    yield from _dev_steps(spec, around, first, attached=dev)
+    if sys:
+        yield from _sys_steps(spec)
+    if spec.mounts:
+        for mount in spec.mounts:
+            yield _user_mount(mount, around, first)
+    yield from _file_steps(spec, around)
+
+
+def _proc_steps(spec: ContainerSpec) -> Iterator[Step]:
+    """The container's own procfs, even where the user covers it: sysctls are written through it."""
+    covered = bool(spec.mounts) and _covered(spec, "/proc")
+    yield _PROC_DETACHED if covered else _PROC
+    sysctls = dict(_NETWORK_SYSCTLS) if spec.namespaces.network != "host" else {}
+    sysctls.update(spec.security.sysctls)
+    for name, value in sysctls.items():
+        data = value.encode()
+        path = name.replace(".", "/")
+        yield Step(
+            "sysctl", path, data=data, flags=len(data), doing=f"set sysctl {name} to {value!r}"
+        )
+
+
+_PROC = _filesystem("/proc", "proc", _QUIET)
+_PROC_DETACHED = _filesystem("", "proc", _QUIET)
+_NETWORK_SYSCTLS = (
+    ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ("net.ipv4.ping_group_range", "0 2147483647"),
+)
+
+
+def _makedev(major: int, minor: int) -> int:
+    return (minor & 0xFF) | (major & 0xFFF) << 8 | (minor >> 8) << 20
+
+
+@lru_cache(maxsize=2)
+def _dev_basics(attached: bool) -> tuple[Step, ...]:
+    """/dev with the six devices of every container (row C72)."""
+    return (
+        _filesystem(
+            "/dev" if attached else "",
+            "tmpfs",
+            p.NOSUID | p.STRICTATIME,
+            "mode=755",
+            "size=65536k",
+        ),
+        *(
+            Step("mknod", name, flags=(0o20666 << 32) | _makedev(major, minor))
+            for name, major, minor in _DEVICES
+        ),
+        *(Step("symlink", name, source=points_to) for name, points_to in _LINKS),
+        *(Step("mkdir", name, flags=0o755) for name in ("pts", "mqueue", "shm")),
+        Step("null", "null", doing="find the null device"),
+    )
+
+
+def _dev_steps(
+    spec: ContainerSpec, around: Surroundings, first: int, *, attached: bool
+) -> Iterator[Step]:
+    yield from _dev_basics(attached)
+    if attached:
+        for node in around.nodes:
+            yield from _node_steps(node)
+    yield from _pts_steps(spec, attached and not _covered(spec, "/dev/pts"), attached)
+    if not attached:
+        return
+    mode = spec.namespaces.ipc
+    if not _covered(spec, "/dev/mqueue"):
+        if mode == "host":
+            yield _bind("/dev/mqueue", "/dev/mqueue")
+        else:
+            yield _MQUEUE
+    if mode == "none" or _covered(spec, "/dev/shm"):  # noqa: S108
+        return
+    if around.ipc_target is not None:
+        yield Step(
+            "borrow",
+            "/dev/shm",  # noqa: S108
+            source="/dev/shm",  # noqa: S108
+            fd=first + around.ipc_target,
+            doing="share its /dev/shm",
+        )
+    elif mode == "host":
+        yield _bind("/dev/shm", "/dev/shm")  # noqa: S108
+    else:
+        yield _shm(spec.shm_size)
+
+
+_MQUEUE = _filesystem("/dev/mqueue", "mqueue", _QUIET)
+
+
+@lru_cache(maxsize=8)
+def _shm(size: int) -> Step:
+    return _filesystem("/dev/shm", "tmpfs", _QUIET, "mode=1777", f"size={size}", source="shm")  # noqa: S108
+
+
+def _bind(source: str, target: str) -> Step:
+    return Step("bind", target, source=source, kind="rprivate", flags=p.BIND_RECURSIVE)
+
+
+@lru_cache(maxsize=4)
+def _devpts(target: str) -> Step:
+    return _filesystem(
+        target, "devpts", p.NOSUID | p.NOEXEC, "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
+    )
+
+
+def _pts_steps(spec: ContainerSpec, attached: bool, console: bool) -> Iterator[Step]:
+    yield _devpts("/dev/pts" if attached else "")
+    if spec.tty:
+        rows, columns = spec.console_size
+        yield Step(
+            "tty",
+            "/dev/console" if console else "",
+            flags=rows << 16 | columns,
+            doing="make its terminal",
+        )
+
+
+def _node_steps(node: DeviceNode) -> Iterator[Step]:
+    """A node in the container's /dev, the mount made last; elsewhere, the host's is bound."""
+    name = node.path.removeprefix("/dev/")
+    if name == node.path:
+        yield _bind(node.host, node.path)
+        return
+    above = name.split("/")[:-1]
+    for depth in range(len(above)):
+        yield Step("mkdir", "/".join(above[: depth + 1]), flags=0o755)
+    yield Step(
+        "mknod",
+        name,
+        flags=(node.mode << 32) | node.number,
+        doing=f"make device {node.path}",
+    )
+
+
+def _sys_steps(spec: ContainerSpec) -> Iterator[Step]:
+    security = spec.security
+    yield _SYS_WRITABLE if security.privileged else _SYS
+    if not spec.mounts or not _covered(spec, "/sys/fs/cgroup"):
+        writable = security.privileged or security.writable_cgroups
+        yield _CGROUP_WRITABLE if writable else _CGROUP
+
+
+_SYS = _filesystem("/sys", "sysfs", _QUIET | p.RDONLY, "ro")
+_SYS_WRITABLE = _filesystem("/sys", "sysfs", _QUIET)
+_CGROUP = _filesystem("/sys/fs/cgroup", "cgroup2", _QUIET | p.RDONLY, source="cgroup")
+_CGROUP_WRITABLE = _filesystem("/sys/fs/cgroup", "cgroup2", _QUIET, source="cgroup")
+
+
+def _user_mount(mount: Mount, around: Surroundings, first: int) -> Step:
+    if mount.kind is MountKind.TMPFS:
+        return _tmpfs(mount)
+    if mount.kind is MountKind.OVERLAY:
+        upper, work = next(o[1:] for o in around.overlays if o[0] == mount.target)
+        return Step(
+            "overlay",
+            mount.target,
+            source=texts((mount.source,)),
+            data=upper.encode(errors="surrogateescape") + b"\0",
+            kind=work,
+            flags=p.OVERLAY_VOLATILE,
+            doing=f"mount a throw-away view of {mount.source} on {mount.target}",
+        )
+    flags = 0 if mount.recursive is Recursion.DISABLED else p.BIND_RECURSIVE
+    if mount.read_only:
+        flags |= p.RDONLY
+        if mount.recursive in (Recursion.READONLY_IF_POSSIBLE, Recursion.READONLY):
+            flags |= p.BIND_READONLY_BELOW
+        if mount.recursive is Recursion.READONLY_IF_POSSIBLE:
+            flags |= p.BIND_IF_POSSIBLE
+    shared = dict(around.shared_binds)
+    index = shared.get(mount.target)
+    return Step(
+        "bind",
+        mount.target,
+        source="" if index is not None else mount.source,
+        fd=-1 if index is None else first + index,
+        kind=mount.propagation,
+        flags=flags,
+        doing=f"mount {mount.source} on {mount.target}",
+    )
+
+
+def _tmpfs(mount: Mount) -> Step:
+    """Flags of a mount and options of a file system, told apart (mount(8))."""
+    flags = p.RDONLY if mount.read_only else 0
+    options = []
+    for option in mount.options:
+        if option in _TMPFS_FLAGS:
+            flags |= _TMPFS_FLAGS[option]
+        elif option in _TMPFS_UNSET:
+            flags &= ~_TMPFS_FLAGS[_TMPFS_UNSET[option]]
+        elif option not in ("private", "rprivate", "shared", "rshared", "slave", "rslave"):
+            options.append(option)
+    return _filesystem(mount.target, "tmpfs", flags, *options)
+
+
+def _file_steps(spec: ContainerSpec, around: Surroundings) -> Iterator[Step]:
+    """hosts, hostname and resolv.conf, from a small tmpfs of the container's own.
+
+    Not from the host's disk: so mountinfo tells no path of the host, and nothing is left.
+    """
+    contents = (
+        ("hosts", around.hosts),
+        ("hostname", spec.hostname + "\n"),
+        ("resolv.conf", around.resolv),
+    )
+    wanted = [
+        (name, text) for name, text in contents if not spec.mounts or not _covered(spec, f"/etc/{name}")
+    ]
+    if not wanted:
+        return
+    yield _FILES
+    for name, text in wanted:
+        data = text.encode(errors="surrogateescape")
+        yield Step("write", name, data=data, flags=len(data), doing=f"write its /etc/{name}")
+    flags = p.RDONLY if spec.security.read_only else 0
+    for name, _ in wanted:
+        yield Step("bind_at", f"/etc/{name}", source=name, flags=flags)
+
+
+_FILES = _filesystem("", "tmpfs", p.NOSUID | p.NODEV | p.NOEXEC, "mode=755", "size=1m")
+
+
+@lru_cache(maxsize=16)
+def _covers(masked: tuple[str, ...], readonly: tuple[str, ...]) -> tuple[Step, ...]:
+    return (
+        *(Step("readonly", path, doing=f"make {path} read-only") for path in readonly),
+        *(Step("mask", path, doing=f"mask {path}") for path in masked),
+    )
+
+
+def _cover_steps(spec: ContainerSpec) -> tuple[Step, ...]:
+    return _covers(spec.security.masked_paths, spec.security.readonly_paths)
+
+
+def _leave_host(spec: ContainerSpec, around: Surroundings) -> Iterator[Step]:
+    yield _PIVOT
+    if spec.security.read_only:
+        yield Step("readonly_root", doing="make its root read-only")
+    if spec.namespaces.uts == "private":
+        yield Step("hostname", source=spec.hostname, doing=f"set hostname {spec.hostname!r}")
+        if spec.domainname:
+            yield Step("domainname", source=spec.domainname)
+    if spec.namespaces.network != "host" and around.network is None:
+        yield _LOOPBACK
+    yield _KEYRING
+    yield Step(
+        "chdir", spec.workdir, flags=1, doing=f"enter the working directory {spec.workdir!r}"
+    )
+    yield _UMASK
+
+
+_PIVOT = Step("pivot", doing="leave the host's root")
+_LOOPBACK = Step("loopback", doing="bring its loopback up")
+_KEYRING = Step("keyring", doing="join a session keyring of its own")
+_UMASK = Step("umask", flags=0o022)
+
+
+def _limits(spec: ContainerSpec) -> Iterator[Step]:
+    score = str(spec.oom_score_adj).encode()
+    if spec.oom_score_adj:
+        yield Step(
+            "proc_write",
+            "oom_score_adj",
+            data=score,
+            flags=len(score),
+            doing=f"set oom_score_adj to {spec.oom_score_adj}",
+        )
+    yield from rlimits(spec.ulimits)
+
+
+def rlimits(ulimits: tuple[Ulimit, ...]) -> Iterator[Step]:
+    """One step for each resource limit; -1 is unlimited."""
+    for limit in ulimits:
+        numbers = [n if n >= 0 else _UNLIMITED for n in (limit.soft, limit.hard)]
+        yield Step(
+            "rlimit",
+            fd=_RLIMITS.index(limit.name),
+            data=pack("=2Q", *numbers),
+            doing=f"limit {limit.name} to {limit.soft}:{limit.hard}",
+        )
+
+
+def privileges(
+    security: Security,
+    identity: Identity,
+    filter: Filter | None,
+    *,
+    owner: int,
+    own_stdio: bool,
+    capabilities: int | None = None,
+) -> tuple[Step, ...]:
+    """Give up everything that is not the program's, the filter as late as it can be installed.
+
+    Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter (seccomp(2)), so a user
+    other than root keeps capabilities across the change of ids until the filter is in, and
+    loses them in the last step. *owner* is the index of the owner's pidfd.
+    """
+    if capabilities is None:
+        capabilities = mask(security.capabilities)
+    is_root = identity.uid == 0
+    keeps = filter is not None and not is_root and not security.no_new_privileges
+    steps = [Step("bound", flags=capabilities, doing="drop capabilities from the bounding set")]
+    if own_stdio and not is_root:
+        steps.append(Step("own_stdio", flags=identity.uid, doing="give it its streams"))
+    if security.no_new_privileges:
+        steps.append(Step("no_new_privs"))
+    if keeps:
+        steps.append(Step("keepcaps"))
+    steps.append(
+        Step(
+            "groups",
+            data=pack(f"={len(identity.groups)}I", *identity.groups),
+            flags=len(identity.groups),
+            doing=f"join groups {', '.join(map(str, identity.groups))}",
+        )
+    )
+    steps.append(
+        Step(
+            "ids",
+            flags=identity.uid,
+            fd=identity.gid if identity.gid < 2**31 else identity.gid - 2**32,
+            doing=f"become user {identity.uid}, group {identity.gid}",
+        )
+    )
+    if keeps:
+        steps.append(Step("caps", flags=_SYS_ADMIN))
+    steps.append(Step("pdeathsig", flags=9, fd=owner, doing="tie its life to its owner's"))
+    if filter is not None:
+        steps.append(
+            Step(
+                "seccomp",
+                data=filter.program,
+                fd=len(filter.program) // 8,
+                flags=filter.flags,
+                doing="install the seccomp filter",
+            )
+        )
+    steps.append(Step("caps", flags=capabilities if is_root else 0, doing="drop capabilities"))
+    return tuple(steps)

@@ -1,0 +1,135 @@
+"""What a container's root is made of, for the image sources that need no registry."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+
+from attrs import frozen
+
+from pyengine.errors import ImageNotFound, InvalidRequest, Unsupported
+from pyengine.model.config import FROM_NOTHING, ImageConfig
+from pyengine.store import records
+from pyengine.store.layout import Layout
+
+# What every container finds in its root, whatever its image holds (row C74).
+_DIRECTORIES = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
+_FILES = (".dockerenv", "dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf")
+_LINKS = (("etc/mtab", "/proc/mounts"),)
+LAYER_PATHS = frozenset(
+    f"/{path}" for path in (*_DIRECTORIES, *_FILES, *(link for link, _ in _LINKS))
+)
+
+
+@frozen
+class Rootfs:
+    """The directories of a container's root, the topmost first, with what its image says.
+
+    *layers* are the image's own; *lowers* have one of ours on top, which holds what is missing.
+    """
+
+    layers: tuple[str, ...]
+    lowers: tuple[str, ...]
+    config: ImageConfig
+
+
+def resolve_image(image: str, layout: Layout) -> Rootfs:
+    """Find what *image* names.
+
+    Raises `ImageNotFound` if there is nothing, `InvalidRequest` if it is no directory, and
+    `Unsupported` for images from registries and archives.
+    """
+    if image == "host:":
+        directory = "/"
+    elif image.startswith("rootfs:"):
+        directory = image.removeprefix("rootfs:")
+        _check_directory(image, directory)
+    else:
+        raise Unsupported(
+            f"image {image!r}",
+            "images from registries and archives are not built yet",
+            "use host: or rootfs:/directory",
+        )
+    return Rootfs((directory,), (_completing_layer(directory, layout), directory), FROM_NOTHING)
+
+
+def _check_directory(image: str, directory: str) -> None:
+    if not directory.startswith("/"):
+        raise InvalidRequest("image", image, expected="rootfs:/absolute/directory")
+    try:
+        mode = os.stat(directory).st_mode
+    except OSError as error:
+        raise ImageNotFound(image, f"{directory}: {error.strerror}") from error
+    if not stat.S_ISDIR(mode):
+        raise InvalidRequest("image", image, why=f"{directory} is not a directory")
+
+
+def _look(directory: str, path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.lstat(f"{directory}/{path}")
+    except OSError:
+        return None
+    return found.st_mode, found.st_uid, found.st_gid
+
+
+def _completing_layer(directory: str, layout: Layout) -> str:
+    """A layer with what lacks in *directory*, made once for all directories that lack the same.
+
+    It names the directories it adds to with their own owner and mode, so it hides nothing; what
+    the image has as a link, or as something else than expected, it leaves alone.
+    """
+    found = tuple(_look(directory, path) for path in _DIRECTORIES)
+    files = tuple(_look(directory, path) is not None for path in _FILES)
+    links = tuple(_look(directory, link) is not None for link, _ in _LINKS)
+    name = hashlib.sha256(repr((found, files, links)).encode()).hexdigest()[:32]
+    layer = f"{layout.layers}/{name}"
+    if not os.path.isdir(layer):
+        _make_layer(layer, dict(zip(_DIRECTORIES, found, strict=True)), files, links)
+    return layer
+
+
+def _make_layer(
+    layer: str,
+    directories: dict[str, tuple[int, int, int] | None],
+    files: tuple[bool, ...],
+    links: tuple[bool, ...],
+) -> None:
+    staged = f"{layer}.{os.urandom(4).hex()}"
+    try:
+        os.mkdir(staged)
+        os.chmod(staged, 0o755)
+        ours = {""}
+        for path, found in directories.items():
+            if path.rpartition("/")[0] not in ours:
+                continue  # below something that is no directory in the image
+            if found is None:
+                _make_directory(f"{staged}/{path}", 0o755, 0, 0)
+            elif stat.S_ISDIR(found[0]):
+                _make_directory(f"{staged}/{path}", *found)
+            else:
+                continue
+            ours.add(path)
+        for path, there in zip(_FILES, files, strict=True):
+            if not there and path.rpartition("/")[0] in ours:
+                os.close(os.open(f"{staged}/{path}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o755))
+        for (path, target), there in zip(_LINKS, links, strict=True):
+            if not there and path.rpartition("/")[0] in ours:
+                os.symlink(target, f"{staged}/{path}")
+        os.rename(staged, layer)
+    except OSError as error:
+        _discard(staged)
+        if not os.path.isdir(layer):  # else another process was quicker
+            records.refuse(layer, error)
+
+
+def _make_directory(path: str, mode: int, uid: int, gid: int) -> None:
+    os.mkdir(path)
+    os.chown(path, uid, gid)
+    os.chmod(path, stat.S_IMODE(mode))
+
+
+def _discard(path: str) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,68 @@
+"""Processes: told apart by pid and start time, signalled by pidfd."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from pyengine.errors import KernelError
+
+
+def start_time(pid: int) -> int:
+    """When *pid* started, in clock ticks since boot; 0 if there is no such process.
+
+    Field 22 of proc_pid_stat(5); the name before it may hold anything, parentheses too.
+    """
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        data = os.read(fd, 1024)
+    except ProcessLookupError:
+        return 0
+    finally:
+        os.close(fd)
+    fields = data[data.rfind(b")") + 2 :].split()
+    return int(fields[19]) if len(fields) > 19 and fields[0] not in (b"Z", b"X") else 0
+
+
+def is_alive(pid: int, started: int) -> bool:
+    """Whether *pid* is still the process that started then."""
+    return pid > 0 and start_time(pid) == started
+
+
+def open_process(pid: int, started: int) -> int | None:
+    """A pidfd of the process that started then; ``None`` if it is gone."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return None
+    if start_time(pid) != started:  # looked at after the pidfd holds it: no reuse in between
+        os.close(pidfd)
+        return None
+    return pidfd
+
+
+def send_signal(pidfd: int, number: int) -> bool:
+    """Send signal *number*; whether there was anybody to send it to."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    except OSError as error:
+        raise KernelError(error.errno or 0, f"send signal {number}") from error
+    return True
+
+
+def has_ended(pidfd: int, timeout: float | None = 0.0) -> bool:
+    """Whether the process behind *pidfd* has ended, waiting at most *timeout* seconds."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+
+
+def pid_namespace() -> int:
+    """The number of this process's pid namespace."""
+    return os.stat("/proc/self/ns/pid").st_ino

@@ -1,0 +1,94 @@
+"""Where everything lies on disk."""
+
+from __future__ import annotations
+
+import os
+
+from attrs import frozen
+
+STEADY = "none"  # the owner directory of containers that belong to no process
+
+
+@frozen
+class Home:
+    """The directory of one container."""
+
+    path: str
+
+    @property
+    def record(self) -> str:
+        """What the container is: a specification that never changes but by rename and update."""
+        return f"{self.path}/container.json"
+
+    @property
+    def state(self) -> str:
+        """What the container does."""
+        return f"{self.path}/state.json"
+
+    @property
+    def upper(self) -> str:
+        """Its writable layer."""
+        return f"{self.path}/upper"
+
+    @property
+    def work(self) -> str:
+        """overlayfs's own scratch directory."""
+        return f"{self.path}/work"
+
+    @property
+    def log(self) -> str:
+        """Its output, named as docker names it."""
+        return f"{self.path}/output-json.log"
+
+    def view(self, number: int) -> tuple[str, str]:
+        """Upper and work directory of its *number*-th throw-away view of a host directory."""
+        return f"{self.path}/view{number}/upper", f"{self.path}/view{number}/work"
+
+
+@frozen
+class Layout:
+    """The directories below an engine's root, and below its run directory."""
+
+    root: str
+    run: str
+
+    @classmethod
+    def of(cls, root: str | os.PathLike[str] | None, run: str | os.PathLike[str] | None) -> Layout:
+        """The places *root* and *run*, or PYENGINE_ROOT, or those of this user."""
+        chosen = root or os.environ.get("PYENGINE_ROOT")
+        if chosen:
+            path = os.path.abspath(os.path.expanduser(os.fspath(chosen)))
+            return cls(path, _absolute(run) if run else f"{path}/run")
+        if os.geteuid() == 0:
+            return cls("/var/lib/pyengine", _absolute(run) if run else "/run/pyengine")
+        data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+        runtime = os.environ.get("XDG_RUNTIME_DIR") or f"{data}/pyengine"
+        return cls(f"{data}/pyengine", _absolute(run) if run else f"{runtime}/pyengine")
+
+    @property
+    def owners(self) -> str:
+        """One directory for each process that owns containers."""
+        return f"{self.root}/owners"
+
+    @property
+    def names(self) -> str:
+        """A link for each container's name, to ``OWNER/ID``: symlink(2) makes it unique."""
+        return f"{self.root}/names"
+
+    @property
+    def layers(self) -> str:
+        """The topmost lower layers, by what they complete: see `containers.rootfs`."""
+        return f"{self.root}/init"
+
+    @property
+    def mountpoint(self) -> str:
+        """An empty directory to put new roots on, each in its own mount namespace."""
+        return f"{self.root}/mnt"
+
+    def home(self, owner: str, container_id: str) -> Home:
+        """The directory of container *container_id* of *owner*."""
+        return Home(f"{self.root}/owners/{owner}/{container_id}")
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    return os.path.abspath(os.path.expanduser(os.fspath(path)))

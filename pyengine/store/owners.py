@@ -1,0 +1,154 @@
+"""Owner directories: what a process has on disk, and whether it is still there to want it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+
+from pyengine.errors import NotPermitted
+from pyengine.store import records
+from pyengine.store.layout import Layout
+
+TRASH = ".trash"
+_STAGED = ".new-"
+
+
+@frozen
+class Owner:
+    """The process that an owner directory belongs to; a pid alone would be reused."""
+
+    pid: int
+    start_time: int
+    pid_namespace: int
+
+
+def prepare(layout: Layout) -> None:
+    """Make the directories of *layout* that lack; nobody else may look into the root.
+
+    Raises `NotPermitted` if the root is another user's, `StoreError` if it cannot be made.
+    """
+    try:
+        os.makedirs(layout.root, 0o700, exist_ok=True)
+        found = os.lstat(layout.root)
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "is not a directory")
+        if found.st_uid != os.geteuid():
+            raise NotPermitted(
+                f"use {layout.root} as an engine's root",
+                f"it belongs to user {found.st_uid}",
+                "choose another with root= or PYENGINE_ROOT",
+            )
+        if found.st_mode & 0o077:
+            os.chmod(layout.root, 0o700)
+        for place in (layout.owners, layout.names, layout.layers, layout.mountpoint):
+            os.makedirs(place, 0o700, exist_ok=True)
+    except OSError as error:
+        if isinstance(error, NotPermitted):
+            raise
+        records.refuse(layout.root, error)
+
+
+def claim(layout: Layout, owner: Owner) -> tuple[str, int]:
+    """Make an owner directory and lock it: its name, and the fd that holds the lock.
+
+    The lock is there before the name is, so nobody takes it for an orphan.
+    """
+    name = f"{owner.pid}-{os.urandom(6).hex()}"
+    staged, path = f"{layout.owners}/{_STAGED}{name}", f"{layout.owners}/{name}"
+    try:
+        os.makedirs(f"{staged}/{TRASH}", 0o700)
+        fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        records.write(f"{staged}/owner.json", owner)
+        os.rename(staged, path)
+    except OSError as error:
+        records.refuse(path, error)
+    return name, fd
+
+
+def names(layout: Layout) -> list[str]:
+    """Every owner directory that is there."""
+    try:
+        return [name for name in os.listdir(layout.owners) if not name.startswith(".")]
+    except FileNotFoundError:
+        return []
+
+
+def orphans(layout: Layout, is_alive: Any) -> Iterator[tuple[str, int]]:
+    """Owner directories whose process is gone, each with an fd that holds its lock now.
+
+    *is_alive* tells whether an `Owner` still runs. A forked child of a dead owner may have
+    inherited its lock, so the lock alone is not believed.
+    """
+    for name in names(layout):
+        path = f"{layout.owners}/{name}"
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        if _is_locked(fd):
+            owner = records.read(f"{path}/owner.json", Owner)
+            if owner is None or is_alive(owner):
+                os.close(fd)
+                continue
+        yield name, fd
+
+
+def _is_locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def containers_of(layout: Layout, owner: str) -> list[str]:
+    """The ids of the containers in an owner directory."""
+    try:
+        found = os.listdir(f"{layout.owners}/{owner}")
+    except FileNotFoundError:
+        return []
+    return [name for name in found if len(name) == 64]
+
+
+def claim_name(layout: Layout, name: str, owner: str, container_id: str) -> str | None:
+    """Give *name* to a container; or the id of the one that has it already."""
+    path = f"{layout.names}/{name}"
+    while True:
+        try:
+            os.symlink(f"{owner}/{container_id}", path)
+        except FileExistsError:
+            holder = holder_of(layout, name)
+            if holder is None:
+                continue  # it has just been given back
+            if not os.path.isdir(f"{layout.owners}/{holder[0]}/{holder[1]}"):
+                release_name(layout, name, *holder)  # left behind by a kill
+                continue
+            return holder[1]
+        except OSError as error:
+            records.refuse(path, error)
+        return None
+
+
+def holder_of(layout: Layout, name: str) -> tuple[str, str] | None:
+    """Owner and id of the container called *name*."""
+    try:
+        owner, _, container_id = os.readlink(f"{layout.names}/{name}").partition("/")
+    except (FileNotFoundError, OSError, ValueError):
+        return None
+    return owner, container_id
+
+
+def release_name(layout: Layout, name: str, owner: str, container_id: str) -> None:
+    """Take *name* back, if that container still has it."""
+    if holder_of(layout, name) == (owner, container_id):
+        try:
+            os.unlink(f"{layout.names}/{name}")
+        except FileNotFoundError:
+            pass

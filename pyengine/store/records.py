@@ -1,0 +1,77 @@
+"""Records: one JSON value a file, true at every moment because it is written by rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from typing import Any, NoReturn, TypeVar
+
+from pyengine.errors import NoSpace, StoreError
+from pyengine.model.codec import from_plain, to_plain
+
+T = TypeVar("T")
+
+VERSION = 1
+_LARGEST = 16 << 20
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def write(path: str, value: object) -> None:
+    """Write *value* to *path*: whoever reads sees the old one or the new one.
+
+    Raises `NoSpace` or `StoreError`.
+    """
+    data = _encode({"version": VERSION, **to_plain(value)}).encode()
+    staged = f"{path}.new"
+    try:
+        fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.ENOSPC, "short write")
+        finally:
+            os.close(fd)
+        os.rename(staged, path)
+    except OSError as error:
+        refuse(path, error)
+
+
+def read(path: str, kind: type[T]) -> T | None:
+    """The value at *path*, or ``None`` if there is none.
+
+    Raises `StoreError` where the file is damaged or from a newer version.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        refuse(path, error)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise StoreError(path, "is not a regular file", "move it away")
+        data = file.read(_LARGEST)
+    try:
+        plain: Any = json.loads(data)
+        version = plain.pop("version")
+        if version != VERSION:
+            raise StoreError(
+                path,
+                f"was written by a newer version ({version} > {VERSION})",
+                "use that version, or another root",
+            )
+        return from_plain(kind, plain)
+    except (ValueError, AttributeError, KeyError, RecursionError) as error:
+        raise StoreError(path, f"is damaged: {error}", "remove the container it belongs to") from (
+            error
+        )
+
+
+def refuse(path: str, error: OSError) -> NoReturn:
+    """Raise what *error* means for whoever wanted *path*."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise NoSpace(path, "no space left on the device", "free some, or use another root") from (
+            error
+        )
+    raise StoreError(path, error.strerror or str(error)) from error
