@@ -37,4 +37,5 @@ if platform.system() != "Linux":
 setup(
     cffi_modules=["csrc/native_build.py:ffi"],
     cmdclass={"build_ext": BuildNative},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for every Python from 3.11
 )
