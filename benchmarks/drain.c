@@ -57,11 +57,26 @@ static void fill_escapes(void)
     escapes['\\'] = (struct escape){"\\\\", 2};
 }
 
+/* Whether none of eight bytes is escaped: what is below ' ', or is '"' or '\\', would borrow from its high
+ * bit. */
+static int is_plain(const char *text)
+{
+    const uint64_t ones = 0x0101010101010101, highs = ones << 7;
+    uint64_t word, quote, slash;
+
+    memcpy(&word, text, sizeof word);
+    quote = word ^ ones * '"';
+    slash = word ^ ones * '\\';
+    return !((((word - ones * ' ') & ~word) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs);
+}
+
 static void add_escaped(struct log *log, const char *text, size_t n)
 {
     size_t done = 0;
 
     for (size_t i = 0; i < n; i++) {
+        while (i + 8 < n && is_plain(text + i))
+            i += 8;
         const struct escape *escape = &escapes[(unsigned char)text[i]];
 
         if (!escape->n)
