@@ -42,7 +42,7 @@ class Bench:
         root = tempfile.mkdtemp(prefix=f"{task}-", dir=self.directory)
         fixed = ("--root", root, "--image", f"rootfs:{self.rootfs}")
         module = (sys.executable, "-m", "benchmarks.ours")
-        return [*module, task, *fixed, *options, "--", *argv]
+        return [*module, *fixed, *options, task, "--", *argv]
 
     def enter(self, name: str, command: Sequence[str]) -> Contestant:
         """Start a contestant; it leaves when the bench is cleared."""

@@ -34,7 +34,7 @@ class ContestantFailed(Exception):
 
     def __str__(self) -> str:
         said = f"it said {self.said!r}" if self.said else "it ended"
-        return f"{self.name} was to do its thing once more, but {said}; see above for its reason"
+        return f"no answer of {self.name}: {said}; see above for its reason"
 
 
 @frozen

@@ -74,7 +74,7 @@ def test_a_contestant_greets_answers_and_leaves():
 def test_one_that_ends_is_named():
     with (
         contestant("print('ready', flush=True); input()") as it,
-        pytest.raises(ContestantFailed, match=r"it was to do its thing .* but it ended"),
+        pytest.raises(ContestantFailed, match="no answer of it: it ended"),
     ):
         it.once()
 
