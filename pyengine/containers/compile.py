@@ -68,13 +68,18 @@ class DeviceNode:
 
 @frozen
 class Root:
-    """What the container's root is made of: directories of the host, the topmost first."""
+    """What the container's root is made of: directories of the host, the topmost first.
+
+    *nested*: the others lie below the last of them, which overlayfs refuses (ELOOP) unless that
+    one is hidden in an overlay of its own.
+    """
 
     lowers: tuple[str, ...]
     upper: str
     work: str
     mountpoint: str
     volatile: bool = True
+    nested: bool = False
 
 
 @frozen
@@ -106,8 +111,10 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
     unshare = namespaces_of(spec, around)
     joins = around.pid_target >= 0
     first = p.JOIN_FDS if joins else 0
+    # a cgroup namespace shows what is below the cgroups its maker is in: the container's, not ours
+    later = unshare if joins else unshare & p.NEWCGROUP
     steps = (
-        *_enter(spec, around, unshare if joins else 0, first),
+        *_enter(spec, around, later, first),
         *_root_steps(around),
         *_mount_steps(spec, around, first),
         *_cover_steps(spec),
@@ -120,7 +127,7 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
         argv=spec.argv,
         env=env,
         steps=steps,
-        unshare=0 if joins else unshare,
+        unshare=unshare & ~later,
         fds=around.fds,
         cgroup=around.cgroup,
         init=spec.init,
@@ -173,13 +180,22 @@ def _enter(
 
 def _root_steps(around: Surroundings) -> Iterator[Step]:
     root = around.root
+    doing = f"mount the container's root over {root.lowers[-1]}"
+    lowers, flags = root.lowers, p.OVERLAY_VOLATILE if root.volatile else 0
+    if root.nested:
+        *above, last = lowers
+        lowers = tuple(above)
+        inner = p.OVERLAY_OVER_AT | p.OVERLAY_READONLY
+        yield _NOTHING
+        yield Step("overlay", source=texts((last,)), flags=inner, doing=doing)
+        flags |= p.OVERLAY_OVER_AT
     yield Step(
         "overlay",
-        source=texts(root.lowers),
+        source=texts(lowers),
         data=root.upper.encode(errors="surrogateescape") + b"\0",
         kind=root.work,
-        flags=p.OVERLAY_VOLATILE if root.volatile else 0,
-        doing=f"mount the container's root over {root.lowers[-1]}",
+        flags=flags,
+        doing=doing,
     )
     yield Step("root", target=root.mountpoint, doing=f"put its root on {root.mountpoint}")
 
@@ -227,6 +243,7 @@ def _proc_steps(spec: ContainerSpec) -> Iterator[Step]:
         )
 
 
+_NOTHING = _filesystem("", "tmpfs", p.RDONLY, "size=0")
 _PROC = _filesystem("/proc", "proc", _QUIET)
 _PROC_DETACHED = _filesystem("", "proc", _QUIET)
 _NETWORK_SYSCTLS = (
@@ -264,6 +281,8 @@ def _dev_steps(
     spec: ContainerSpec, around: Surroundings, first: int, *, attached: bool
 ) -> Iterator[Step]:
     yield from _dev_basics(attached)
+    if not spec.open_stdin and not spec.tty:
+        yield _NULL_STDIN
     if attached:
         for node in around.nodes:
             yield from _node_steps(node)
@@ -292,6 +311,7 @@ def _dev_steps(
         yield _shm(spec.shm_size)
 
 
+_NULL_STDIN = Step("null_stdin", "null", doing="give it an empty input")
 _MQUEUE = _filesystem("/dev/mqueue", "mqueue", _QUIET)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -32,6 +33,7 @@ class Rootfs:
     layers: tuple[str, ...]
     lowers: tuple[str, ...]
     config: ImageConfig
+    nested: bool = False
 
 
 def resolve_image(image: str, layout: Layout) -> Rootfs:
@@ -51,7 +53,15 @@ def resolve_image(image: str, layout: Layout) -> Rootfs:
             "images from registries and archives are not built yet",
             "use host: or rootfs:/directory",
         )
-    return Rootfs((directory,), (_completing_layer(directory, layout), directory), FROM_NOTHING)
+    lowers = (_completing_layer(directory, layout), directory)
+    return Rootfs((directory,), lowers, FROM_NOTHING, _is_below(layout.root, directory))
+
+
+@lru_cache(maxsize=64)
+def _is_below(path: str, directory: str) -> bool:
+    return os.path.commonpath((os.path.realpath(path), os.path.realpath(directory))) == (
+        os.path.realpath(directory)
+    )
 
 
 def _check_directory(image: str, directory: str) -> None:

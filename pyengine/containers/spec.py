@@ -7,7 +7,7 @@ from functools import lru_cache
 from attrs import evolve, frozen
 
 from pyengine.errors import InvalidRequest, Unsupported
-from pyengine.linux.capabilities import DEFAULT, adjust
+from pyengine.linux.capabilities import DEFAULT, adjust, mask
 from pyengine.model.config import ImageConfig
 from pyengine.model.mounts import Mount, MountKind
 from pyengine.model.options import ContainerOptions
@@ -57,7 +57,8 @@ class HostFacts:
 
     *cpus* counts processors; *cpuset_cpus* and *cpuset_mems* are those our cgroup may use,
     such as ``0-3`` (empty: not known). *memory* is in bytes. *architecture* is uname's or an
-    image's word. *thermal_paths* are the existing ``…/cpuN/thermal_throttle`` directories,
+    image's word. *held* is the mask of the capabilities we can hand on.
+    *thermal_paths* are the existing ``…/cpuN/thermal_throttle`` directories,
     *security_modules* those that confine programs here (``apparmor``, ``selinux``).
     """
 
@@ -66,6 +67,7 @@ class HostFacts:
     cpuset_mems: str = ""
     memory: int = 0
     last_cap: int = 40
+    held: int = -1
     architecture: str = "x86_64"
     cgroup_version: int = 2
     hostname: str = "localhost"
@@ -266,6 +268,10 @@ def check_host(resources: Resources, host: HostFacts) -> None:
 @lru_cache(maxsize=64)
 def security_of(asked: SecurityOptions, host: HostFacts) -> Security:
     """What the programs may do; *privileged* lifts what was not asked for by itself (row C50)."""
+    for name in asked.cap_add:
+        if name != "ALL" and not host.held & mask((name,)):
+            missing = "this process does not have it, so it cannot give it"
+            raise Unsupported(f"capability {name}", missing, "run with it, or leave it out")
     for module in asked.unconfined:
         if module in host.security_modules:
             missing = f"{module} confines programs on this host, and profiles are not built yet"
@@ -286,7 +292,7 @@ def security_of(asked: SecurityOptions, host: HostFacts) -> Security:
     )
     return Security(
         privileged=privileged,
-        capabilities=tuple(sorted(capabilities)),
+        capabilities=tuple(sorted(name for name in capabilities if host.held & mask((name,)))),
         seccomp=None if seccomp == "unconfined" else seccomp,
         no_new_privileges=asked.no_new_privileges,
         read_only=asked.read_only,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 import time
 
 from pyengine.linux import counters
 from pyengine.linux.cgroup import Cgroup
 from pyengine.linux.cgroup_sample import CgroupSample
+from pyengine.linux.native import End
 from pyengine.model.stats import (
     BlockStats,
     CpuStats,
@@ -44,19 +44,15 @@ def sample(
     )
 
 
-def usage(raw: CgroupSample, spent: resource.struct_rusage | None = None) -> Usage:
-    """What the container used until it ended: *raw* before its cgroup was removed, and what
-    wait4(2) said of its first process, for what no controller has counted.
+def usage(raw: CgroupSample, end: End | None = None) -> Usage:
+    """What the container used until it ended: *raw*, taken before its cgroup was removed, and
+    what the kernel said of its first process for what no controller has counted.
     """
-    peak = raw.memory_peak
-    if peak is None and spent is not None:
-        peak = spent.ru_maxrss * 1024
-    if raw.cpu_total is not None:
-        user, system = (raw.cpu_user or 0) / 1e9, (raw.cpu_system or 0) / 1e9
-        return Usage(peak, raw.cpu_total / 1e9, user, system)
-    if spent is not None:
-        return Usage(peak, spent.ru_utime + spent.ru_stime, spent.ru_utime, spent.ru_stime)
-    return Usage(peak)
+    end = end or End(None, None, 0.0, 0.0, 0)
+    peak = end.peak_memory if raw.memory_peak is None else raw.memory_peak
+    if raw.cpu_user is not None and raw.cpu_system is not None:
+        return Usage(peak, raw.cpu_user / 1e9, raw.cpu_system / 1e9)
+    return Usage(peak, end.user_seconds, end.system_seconds)
 
 
 def _cpu(raw: CgroupSample, host: counters.HostCpu) -> CpuStats:

@@ -247,12 +247,23 @@ def new_namespace(flag: int, *, loopback: bool = False) -> int:
     return _check(lib.pe_new_namespace(flag, loopback), "make a namespace")
 
 
-def overlay(lowers: tuple[str, ...], upper: str = "", work: str = "", flags: int = 0) -> int:
-    """Mount directories over each other, nowhere: the mount vanishes with the fd."""
+def overlay(
+    lowers: tuple[str, ...], upper: str = "", work: str = "", flags: int = 0, *, below: int = -1
+) -> int:
+    """Mount directories over each other, nowhere: the mount vanishes with the fd.
+
+    *below* is the fd of a mount that lies below them all.
+    """
     upper_text = fsencode(upper) if upper else ffi.NULL
     work_text = fsencode(work) if work else ffi.NULL
-    answer = lib.pe_overlay(fsencode(texts(lowers) + "\0"), upper_text, work_text, flags)
+    names = fsencode(texts(lowers) + "\0")
+    answer = lib.pe_overlay(names, below, upper_text, work_text, flags)
     return _check(answer, f"mount an overlay of {lowers[0]}")
+
+
+def empty_mount() -> int:
+    """An empty read-only file system in memory, mounted nowhere: it vanishes with the fd."""
+    return _check(lib.pe_empty_mount(), "mount an empty file system")
 
 
 def open_tree(path: str, *, recursive: bool = True) -> int:

@@ -18,14 +18,15 @@ NEWPID, NEWNET = 0x20000000, 0x40000000
 # mount_setattr(2)
 RDONLY, NOSUID, NODEV, NOEXEC, NOATIME, STRICTATIME = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
 BIND_RECURSIVE, BIND_READONLY_BELOW, BIND_IF_POSSIBLE = 1 << 32, 1 << 33, 1 << 34
-OVERLAY_VOLATILE, OVERLAY_USERXATTR, OVERLAY_READONLY = 1, 2, 4
+OVERLAY_VOLATILE, OVERLAY_USERXATTR, OVERLAY_READONLY, OVERLAY_OVER_AT = 1, 2, 4, 8
 
 JOIN_TARGET, JOIN_FDS = 0, 2  # how a joining child's fds are counted: see csrc/join.h
 
 _OPS = (
     "unshare setns cgroup slave overlay mount bind bind_at borrow root mkdir mknod symlink write null "
     "mask readonly tty pivot readonly_root sysctl proc_write hostname domainname loopback rlimit "
-    "keyring chdir umask setsid bound no_new_privs seccomp groups own_stdio keepcaps ids caps pdeathsig"
+    "keyring chdir umask setsid bound no_new_privs seccomp groups own_stdio keepcaps ids caps pdeathsig "
+    "null_stdin"
 )
 OPS = {name: number for number, name in enumerate(_OPS.split(), start=1)}
 

@@ -6,7 +6,7 @@ Text becomes a value here, at the door. Each family of keywords is read in a roo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
@@ -123,6 +123,23 @@ class ContainerOptions:
         return options
 
 
+def parse_resources(keywords: Mapping[str, object]) -> dict[str, object]:
+    """Read the keywords of an update: fields of `Resources`, only those that were given.
+
+    Raises `InvalidRequest` for what is no limit, or has a wrong value.
+    """
+    found: dict[str, object] = {}
+    for keyword, given in keywords.items():
+        entry = _TABLE.get(keyword)
+        if entry is None or entry[0] != "resources":
+            known = sorted(name for name, (group, _, _) in _TABLE.items() if group == "resources")
+            expected = f"restart, {', '.join(known)}"
+            raise InvalidRequest("update", keyword, why="it is no limit", expected=expected)
+        if given is not None:
+            found[entry[1]] = entry[2](given)
+    return found
+
+
 def _gather(groups: dict[str, dict[str, object]]) -> None:
     """Make one value of each group, and of what may be asked with several keywords."""
     values = groups[""]
@@ -180,9 +197,6 @@ def _require_built(options: ContainerOptions) -> None:
         lifecycle.require_no_health(options.health)
     if options.log is not None:
         lifecycle.require_built_log(options.log)
-    if options.owner != "process":
-        missing = "containers that outlive their process are not built yet"
-        raise Unsupported(f"owner={options.owner!r}", missing, "keep the process alive")
     if options.security.userns != "host":
         missing = "user namespaces are not built yet"
         raise Unsupported(f"userns={options.security.userns!r}", missing, "use userns=None")

@@ -26,7 +26,8 @@ class Status(str, Enum):
 class ContainerState:
     """The part of a container's record that changes. Times are seconds since 1970; 0: never.
 
-    *pid* is only good together with *start_time* (field 22 of proc_pid_stat(5)): pids are reused.
+    *uid* to *home* are who its program is. *watcher* is the owner directory of the process that
+    watches it. *pid* is only good together with *start_time* (field 22 of proc_pid_stat(5)): pids are reused.
     """
 
     status: Status = Status.CREATED
@@ -43,6 +44,8 @@ class ContainerState:
     uid: int = 0
     gid: int = 0
     groups: tuple[int, ...] = ()
+    home: str = "/"
+    watcher: str = ""
 
 
 @frozen

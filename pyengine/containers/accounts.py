@@ -1,0 +1,60 @@
+"""Reading a container's own passwd and group files, which hostile hands may have written.
+
+A fifo there would hang who opens it, a link could lead out, a giant would fill the memory: they
+are opened without waiting, inside the container's root, and read up to a limit.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyengine.containers.identity import Identity, resolve_identity
+from pyengine.errors import InvalidRequest, KernelError
+from pyengine.linux import native
+
+LARGEST = 8 << 20
+"""Bytes of /etc/passwd or /etc/group that are read at most."""
+
+
+def identity_in(root: int, user: str, group_add: tuple[str, ...]) -> Identity:
+    """Whom *user* means in the container whose root directory is the fd *root*.
+
+    Raises `InvalidRequest` for unknown names, and for files that are not what they should be
+    where their content is needed.
+    """
+    name, _, group = user.partition(":")
+    passwd = _read(root, "etc/passwd", needed=not name.isdigit() and name != "")
+    named = [group, *group_add]
+    needed = any(word and not word.isdigit() for word in named)
+    if group and not needed:  # ids only: the file has nothing to say
+        return resolve_identity(user, group_add, passwd, None)
+    return resolve_identity(user, group_add, passwd, _read(root, "etc/group", needed=needed))
+
+
+def _read(root: int, path: str, *, needed: bool) -> bytes | None:
+    """The file's content; `None` where there is none, or no sane one and it is not *needed*."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        fd = native.open_in_root(root, path, flags)
+    except KernelError:
+        return None
+    try:
+        found = os.fstat(fd)
+        if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST:
+            return _read_all(fd, found.st_size)
+    finally:
+        os.close(fd)
+    if not needed:
+        return None
+    kind = f"larger than {LARGEST >> 20} MiB" if stat.S_ISREG(found.st_mode) else "no regular file"
+    raise InvalidRequest(
+        "user", f"/{path}", why=f"it is {kind}", expected="a uid:gid, which needs no such file"
+    )
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    content = os.read(fd, size + 1)
+    while len(content) < size and (more := os.read(fd, size - len(content))):
+        content += more
+    return content

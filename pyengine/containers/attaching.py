@@ -1,0 +1,108 @@
+"""Being there while a container's own program speaks, and speaking to it (row O10)."""
+
+from __future__ import annotations
+
+from pyengine.containers.house import House
+from pyengine.containers.inbox import Inbox
+from pyengine.containers.looking import require_running, status_of
+from pyengine.containers.running import Running
+from pyengine.errors import Unsupported, WrongState
+from pyengine.linux.terminal import set_window_size
+from pyengine.model.options_program import console_size
+from pyengine.model.state import Status
+
+
+class Attachment(Inbox):
+    """One user's place beside a container, which may start only later."""
+
+    def __init__(self, house: House, container_id: str, streams: frozenset[str]) -> None:
+        super().__init__()
+        self.house = house
+        self.container_id = container_id
+        self.running: Running | None = None
+        self._streams = streams
+
+    def hear(self, stream: str, data: bytes, time_ns: int) -> bool:
+        """As `Inbox.hear`, but for streams that nobody wants to hear."""
+        return stream not in self._streams or super().hear(stream, data, time_ns)
+
+    def bind(self, running: Running) -> None:
+        """The program is born."""
+        self.running = running
+        self.unpause = running.unpause
+        running.listen(self)
+
+    def detach(self) -> None:
+        """Leave; the program goes on."""
+        if self.running is not None:
+            self.running.leave(self)
+        else:
+            self.house.cancel(self.container_id, self)
+        self.end()
+
+
+def attach(
+    house: House,
+    container_id: str,
+    *,
+    stdout: bool = True,
+    stderr: bool = True,
+    logs: bool = False,
+) -> Attachment:
+    """Hear the container from now on, or, where it does not run yet, from its start on.
+
+    With *logs* what it has said until now comes first. Raises `WrongState` for a paused one,
+    and `Unsupported` for one that another process watches.
+    """
+    house.enter()
+    record = house.catalog.record(container_id)
+    if stderr and record.spec.tty:
+        stdout = True
+    streams = frozenset(
+        name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted
+    )
+    attachment = Attachment(house, container_id, streams)
+    status = status_of(house, container_id)
+    if status is Status.PAUSED:
+        raise WrongState(record.spec.name, "paused", "attach to", "unpause it first")
+    if logs:
+        _replay(house, container_id, attachment)
+    running = house.running.get(container_id)
+    if running is not None:
+        attachment.bind(running)
+        if running.done.is_set():
+            attachment.end()
+    elif status is Status.RUNNING:
+        missing = "another process watches it, and asking that one is not built yet"
+        remedy = "follow its output with follow_logs(), or attach in that process"
+        raise Unsupported(f"attaching to container {record.spec.name!r}", missing, remedy)
+    else:
+        house.expect(container_id, attachment)
+    house.tell("attach", record)
+    return attachment
+
+
+def _replay(house: House, container_id: str, attachment: Attachment) -> None:
+    from pyengine.containers.logs import read_logs
+
+    for line in read_logs(house.catalog.home(container_id).log):
+        attachment.hear(line.stream, line.data, line.time_ns)
+
+
+def resize(house: House, container_id: str, rows: int, columns: int) -> None:
+    """Tell the container's terminal how large it is (row O16).
+
+    Raises `WrongState` where it has none, `Unsupported` where another process has it.
+    """
+    house.enter()
+    record = house.catalog.record(container_id)
+    running = house.running.get(container_id)
+    if running is None:
+        require_running(house, container_id, "resize")
+        missing = "another process watches it, and asking that one is not built yet"
+        raise Unsupported("resizing its terminal", missing, "resize it in that process")
+    if running.terminal < 0:
+        raise WrongState(record.spec.name, "without a terminal", "resize")
+    size = console_size((rows, columns))
+    set_window_size(running.terminal, *size)
+    house.tell("resize", record, height=str(rows), width=str(columns))

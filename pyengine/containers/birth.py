@@ -1,0 +1,330 @@
+"""Bringing a container to life: what must exist outside the child is made, then the child."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+
+from pyengine.containers.accounts import identity_in
+from pyengine.containers.compile import DeviceNode, Root, Surroundings, compile_plan
+from pyengine.containers.failure import start_error
+from pyengine.containers.identity import Identity
+from pyengine.containers.name_files import hosts_of, resolv_of
+from pyengine.errors import EngineError, InvalidRequest, KernelError
+from pyengine.linux import native, probe
+from pyengine.linux.cgroup import Cgroup, Hierarchy
+from pyengine.linux.device_filter import DevicePolicy, device_policy
+from pyengine.linux.devices import all_devices, devices_at
+from pyengine.linux.mounts import check_propagation
+from pyengine.linux.process import start_time
+from pyengine.linux.seccomp import filter_for
+from pyengine.model.mounts import Mount, MountKind
+from pyengine.model.record import ContainerRecord
+from pyengine.model.spec import ContainerSpec, DeviceRule
+from pyengine.store.layout import Home, Layout
+
+_LARGEST_NAME_FILE = 1 << 20
+_HINTS = {
+    errno.EMFILE: "this process has too many files open: raise its limit (ulimit -n)",
+    errno.ENFILE: "the host has too many files open: raise fs.file-max",
+}
+
+
+@frozen
+class Streams:
+    """Our ends of a program's streams; -1 where there is none.
+
+    With a terminal *stdin* and *stdout* are its master, two descriptors of one thing.
+    """
+
+    stdin: int = -1
+    stdout: int = -1
+    stderr: int = -1
+
+
+@frozen
+class Neighbour:
+    """A running container whose namespaces are shared: its first process, held by pidfd."""
+
+    pid: int
+    pidfd: int
+
+
+@define(eq=False)
+class Born:
+    """A child that runs its program, with what was made for it; all of it the caller's now."""
+
+    pid: int
+    pidfd: int
+    start_time: int
+    streams: Streams
+    cgroup: Cgroup
+    identity: Identity
+    warnings: tuple[str, ...] = ()
+
+
+@define(eq=False)
+class _Open:
+    """Descriptors that are closed when the birth is over, whatever came of it."""
+
+    fds: list[int] = field(factory=list)
+
+    def keep(self, fd: int) -> int:
+        self.fds.append(fd)
+        return fd
+
+    def close(self) -> None:
+        for fd in self.fds:
+            os.close(fd)
+        self.fds.clear()
+
+
+def give_birth(
+    record: ContainerRecord,
+    home: Home,
+    layout: Layout,
+    hierarchy: Hierarchy,
+    joiner: native.Joiner,
+    neighbour: Callable[[str], Neighbour],
+) -> Born:
+    """Start the program of *record*; *neighbour* finds the container whose namespace is shared.
+
+    Raises what `containers.failure` makes of a step that failed; then nothing of it is left.
+    """
+    spec = record.spec
+    opened = _Open()
+    cgroup: Cgroup | None = None
+    streams = Streams()
+    try:
+        policy, nodes = _devices(spec)
+        _prepare_mounts(spec, home)
+        identity = _identity(record, home, spec)
+        cgroup = Cgroup.create(
+            hierarchy, spec.id, spec.resources, parent=spec.cgroup_parent, devices=policy
+        )
+        around = _surroundings(record, home, layout, identity, nodes, cgroup, neighbour, opened)
+        theirs, streams = _open_streams(spec, opened)
+        plan = compile_plan(spec, around)
+        child = joiner.spawn(plan, theirs) if plan.target >= 0 else native.spawn(plan, theirs)
+        failure = native.hear(child)
+        if child.terminal >= 0:
+            streams = Streams(os.dup(child.terminal), child.terminal, -1)
+        if failure is not None:
+            if child.pidfd >= 0:
+                native.wait(child.pidfd)
+                os.close(child.pidfd)
+            raise start_error(failure, spec)
+    except BaseException as error:
+        for fd in {streams.stdin, streams.stdout, streams.stderr} - {-1}:
+            os.close(fd)
+        if cgroup is not None:
+            cgroup.remove()
+        if isinstance(error, OSError) and not isinstance(error, EngineError):
+            hint = _HINTS.get(error.errno or 0, "")
+            raise KernelError(error.errno or 0, "start the container", hint) from error
+        raise
+    finally:
+        opened.close()
+    return Born(
+        child.pid,
+        child.pidfd,
+        start_time(child.pid),
+        streams,
+        cgroup,
+        identity,
+        cgroup.warnings,
+    )
+
+
+def _open_streams(spec: ContainerSpec, opened: _Open) -> tuple[tuple[int, int, int], Streams]:
+    """What the child gets as 0, 1 and 2, and our ends."""
+    if spec.tty:
+        null = opened.keep(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
+        return (null, null, null), Streams()  # the terminal is made inside: see PE_TTY
+    read, write = os.pipe2(os.O_CLOEXEC)
+    opened.keep(read)
+    if spec.open_stdin:
+        stdin = write
+    else:
+        os.close(write)
+        stdin = -1
+    out, out_end = os.pipe2(os.O_CLOEXEC)
+    opened.keep(out_end)
+    err, err_end = os.pipe2(os.O_CLOEXEC)
+    opened.keep(err_end)
+    return (read, out_end, err_end), Streams(stdin, out, err)
+
+
+def root_fd(record: ContainerRecord, home: Home) -> int:
+    """The container's root as it is on disk, mounted nowhere; it vanishes with the fd.
+
+    Raises `KernelError`.
+    """
+    if not record.nested:
+        return native.overlay((home.upper, *record.lowers))
+    *above, last = record.lowers
+    nothing = native.empty_mount()
+    try:
+        inner = native.overlay((last,), below=nothing)
+    finally:
+        os.close(nothing)
+    try:
+        return native.overlay((home.upper, *above), below=inner)
+    finally:
+        os.close(inner)
+
+
+def _identity(record: ContainerRecord, home: Home, spec: ContainerSpec) -> Identity:
+    """Who the program is. A root of one layer that nobody has written to is read as it is."""
+    layers = record.layers
+    written = bool(os.listdir(home.upper))
+    if len(layers) == 1 and not written:
+        root = os.open(layers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    else:
+        root = root_fd(record, home)
+    try:
+        return identity_in(root, spec.user, spec.group_add)
+    finally:
+        os.close(root)
+
+
+def _surroundings(
+    record: ContainerRecord,
+    home: Home,
+    layout: Layout,
+    identity: Identity,
+    nodes: tuple[DeviceNode, ...],
+    cgroup: Cgroup,
+    neighbour: Callable[[str], Neighbour],
+    opened: _Open,
+) -> Surroundings:
+    spec = record.spec
+    tasks = [opened.keep(fd) for fd in cgroup.join_fds()]
+    fds = [native.own_pidfd(os.getpid()), *tasks]
+    v2 = cgroup.v2_fd()
+    if v2 is not None:
+        opened.keep(v2)
+    shared = []
+    for mount in spec.mounts:
+        if mount.kind is MountKind.BIND and mount.propagation.lstrip("r") != "private":
+            tree = native.open_tree(mount.source, recursive=mount.recursive.value != "disabled")
+            fds.append(opened.keep(tree))
+            shared.append((mount.target, len(fds) - 1))
+    pid_target, ipc_target = -1, None
+    if (name := _shares(spec.namespaces.pid)) is not None:
+        pid_target = opened.keep(neighbour(name).pidfd)
+    if (name := _shares(spec.namespaces.ipc)) is not None:
+        fds.append(opened.keep(neighbour(name).pidfd))
+        ipc_target = len(fds) - 1
+    seccomp = spec.security.seccomp
+    return Surroundings(
+        root=Root(
+            record.lowers, home.upper, home.work, layout.mountpoint, nested=record.nested
+        ),
+        identity=identity,
+        filter=None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
+        fds=tuple(fds),
+        tasks=len(tasks),
+        cgroup=-1 if v2 is None else v2,
+        hosts=hosts_of(spec, _host_file("/etc/hosts") if _on_host(spec) else ""),
+        resolv=resolv_of(spec, _host_file("/etc/resolv.conf")),
+        nodes=nodes,
+        shared_binds=tuple(shared),
+        overlays=tuple(
+            (mount.target, *home.view(number))
+            for number, mount in enumerate(spec.mounts)
+            if mount.kind is MountKind.OVERLAY
+        ),
+        pid_target=pid_target,
+        ipc_target=ipc_target,
+        time_namespace=probe.has_time_namespaces(),
+    )
+
+
+def _shares(mode: str) -> str | None:
+    return mode.removeprefix("container:") if mode.startswith("container:") else None
+
+
+def _on_host(spec: ContainerSpec) -> bool:
+    return spec.namespaces.network == "host"
+
+
+_host_files: dict[str, tuple[tuple[int, int, int], str]] = {}
+
+
+def _host_file(path: str) -> str:
+    """The text of a file of the host's, read again only when it has changed."""
+    try:
+        found = os.stat(path)
+        key = (found.st_mtime_ns, found.st_ino, found.st_size)
+        if (known := _host_files.get(path)) is not None and known[0] == key:
+            return known[1]
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read(_LARGEST_NAME_FILE)
+    except OSError:
+        return ""
+    _host_files[path] = key, text
+    return text
+
+
+# --- devices ---------------------------------------------------------------------------------
+
+
+def _devices(spec: ContainerSpec) -> tuple[DevicePolicy, tuple[DeviceNode, ...]]:
+    """What the kernel lets it open, and the nodes it finds (rows C50, C69, C70)."""
+    security = spec.security
+    if not security.devices and not security.device_rules and not security.privileged:
+        return device_policy(), ()
+    rules = list(security.device_rules)
+    nodes = []
+    if security.privileged:
+        nodes = [DeviceNode(d.path, d.path, d.mode, d.number) for d in all_devices()]
+    for device in security.devices:
+        for found in devices_at(device.host):
+            target = device.target + found.path.removeprefix(device.host)
+            nodes.append(DeviceNode(target, found.path, found.mode, found.number))
+            kind = "c" if stat.S_ISCHR(found.mode) else "b"
+            major, minor = os.major(found.number), os.minor(found.number)
+            rules.append(DeviceRule(kind, major, minor, device.access))
+    ours = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")}
+    wanted = {node.path: node for node in nodes if node.path not in ours}
+    return device_policy(tuple(rules), privileged=security.privileged), tuple(wanted.values())
+
+
+# --- mounts ----------------------------------------------------------------------------------
+
+
+def _prepare_mounts(spec: ContainerSpec, home: Home) -> None:
+    """Make what mounts stand on; raise `InvalidRequest` for a source that is missing."""
+    for number, mount in enumerate(spec.mounts):
+        if mount.kind is MountKind.TMPFS:
+            continue
+        check_source(mount)
+        if mount.kind is MountKind.OVERLAY:
+            for directory in home.view(number):
+                os.makedirs(directory, 0o755, exist_ok=True)
+
+
+def check_source(mount: Mount) -> None:
+    """Raise `InvalidRequest` where *mount*'s source cannot be mounted; make it where asked to."""
+    if mount.create_source and not os.path.lexists(mount.source):
+        try:
+            os.makedirs(mount.source, 0o755, exist_ok=True)
+        except OSError as error:
+            why = f"it is missing and cannot be made: {error.strerror}"
+            raise InvalidRequest("mount source", mount.source, why=why) from error
+    try:
+        found = os.stat(mount.source)
+    except OSError as error:
+        why = f"bind source path does not exist: {mount.source}"
+        if not isinstance(error, FileNotFoundError):
+            why = error.strerror or str(error)
+        raise InvalidRequest("mount source", mount.source, why=why) from error
+    if mount.kind is MountKind.OVERLAY and not stat.S_ISDIR(found.st_mode):
+        raise InvalidRequest("mount source", mount.source, why="it is not a directory")
+    if mount.kind is MountKind.BIND:
+        check_propagation(mount.source, mount.propagation)

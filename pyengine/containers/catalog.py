@@ -1,0 +1,232 @@
+"""Which containers there are, on disk: their names, records and states, whoever made them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from pyengine.errors import AlreadyExists, ContainerNotFound, InvalidRequest
+from pyengine.linux import native
+from pyengine.linux.process import pid_namespace, start_time
+from pyengine.model.record import ContainerRecord
+from pyengine.model.state import ContainerState
+from pyengine.store import owners, records
+from pyengine.store.layout import STEADY, Home, Layout
+
+
+class Catalog:
+    """The containers of one root; what is asked is looked up, never remembered.
+
+    (But for what cannot change without its file changing: records are read once a version.)
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._lock = Lock()
+        self._owner: tuple[str, int] | None = None
+        self._homes: dict[str, Home] = {}
+        self._records: dict[str, tuple[tuple[int, int], ContainerRecord]] = {}
+
+    # --- this process's own place ---
+
+    @property
+    def owner(self) -> str:
+        """The name of this process's owner directory, made when first asked for."""
+        if self._owner is None:
+            with self._lock:
+                if self._owner is None:
+                    pid = os.getpid()
+                    me = owners.Owner(pid, start_time(pid), pid_namespace())
+                    self._owner = owners.claim(self.layout, me)
+        return self._owner[0]
+
+    def own(self) -> list[str]:
+        """The ids of the containers that belong to this process."""
+        return [] if self._owner is None else owners.containers_of(self.layout, self._owner[0])
+
+    def leave(self) -> None:
+        """Give this process's place back, with all that is left in it."""
+        with self._lock:
+            if self._owner is None:
+                return
+            name, fd = self._owner
+            self._owner = None
+        parent = os.open(self.layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            native.remove_tree(parent, name)
+        finally:
+            os.close(parent)
+            os.close(fd)
+
+    @property
+    def trash(self) -> str:
+        """Where to move what another thread shall remove."""
+        return f"{self.layout.owners}/{self.owner}/{owners.TRASH}"
+
+    # --- making ---
+
+    def place(self, container_id: str, owner: str) -> Home:
+        """The directory of a new container; true only once `write_record` has been called."""
+        directory = self.owner if owner == "process" else STEADY
+        home = self.layout.home(directory, container_id)
+        try:
+            if directory == STEADY:
+                os.makedirs(f"{self.layout.owners}/{STEADY}", 0o700, exist_ok=True)
+            os.mkdir(home.path, 0o700)
+            os.mkdir(home.upper, 0o755)
+            os.mkdir(home.work, 0o700)
+        except OSError as error:
+            records.refuse(home.path, error)
+        self._homes[container_id] = home
+        return home
+
+    def claim_name(self, name: str, container_id: str) -> None:
+        """Give *name* to a container that has its place. Raises `AlreadyExists`."""
+        owner = self._owner_in(self.home(container_id))
+        holder = owners.claim_name(self.layout, name, owner, container_id)
+        if holder is not None:
+            raise AlreadyExists("container", f"/{name}", holder)
+
+    def release_name(self, name: str, container_id: str) -> None:
+        """Take *name* back from a container."""
+        owner = self._owner_in(self.home(container_id))
+        owners.release_name(self.layout, name, owner, container_id)
+
+    def write_record(self, record: ContainerRecord) -> None:
+        """Make the container true, or change what it is."""
+        path = self.home(record.spec.id).record
+        records.write(path, record)
+        found = os.stat(path)
+        self._records[record.spec.id] = (found.st_ino, found.st_mtime_ns), record
+
+    # --- finding ---
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a container is called *name*."""
+        return owners.holder_of(self.layout, name) is not None
+
+    def find(self, name_or_id: str) -> str:
+        """The id of the container with this id, name, or unique beginning of an id.
+
+        Raises `ContainerNotFound`, and `InvalidRequest` where several ids begin so.
+        """
+        if not isinstance(name_or_id, str) or not name_or_id:
+            raise InvalidRequest("container", name_or_id, expected="a container's name or id")
+        if len(name_or_id) == 64 and self._look_for(name_or_id) is not None:
+            return name_or_id
+        name = name_or_id.removeprefix("/")
+        if "/" not in name and "\0" not in name and len(name) < 256:
+            holder = owners.holder_of(self.layout, name)
+            if holder is not None and os.path.exists(self.layout.home(*holder).record):
+                return holder[1]
+        found = {one for one in self.ids() if one.startswith(name_or_id)}
+        if len(found) > 1:
+            why = "Multiple IDs found with provided prefix"
+            raise InvalidRequest("container", name_or_id, why=why, expected="more of the id")
+        if not found:
+            raise ContainerNotFound(name_or_id)
+        return found.pop()
+
+    def ids(self) -> list[str]:
+        """Every container's id."""
+        return [
+            container_id
+            for owner in owners.names(self.layout)
+            for container_id in owners.containers_of(self.layout, owner)
+            if os.path.exists(self.layout.home(owner, container_id).record)
+        ]
+
+    def home(self, container_id: str) -> Home:
+        """The directory of a container. Raises `ContainerNotFound`."""
+        home = self._look_for(container_id)
+        if home is None:
+            raise ContainerNotFound(container_id)
+        return home
+
+    def _look_for(self, container_id: str) -> Home | None:
+        home = self._homes.get(container_id)
+        if home is not None and os.path.isdir(home.path):
+            return home
+        self.forget(container_id)
+        if not container_id.isalnum():
+            return None
+        for owner in owners.names(self.layout):
+            home = self.layout.home(owner, container_id)
+            if os.path.isdir(home.path):
+                self._homes[container_id] = home
+                return home
+        return None
+
+    def _owner_in(self, home: Home) -> str:
+        return home.path.split("/")[-2]
+
+    def forget(self, container_id: str) -> None:
+        """Remember nothing of a container that is gone."""
+        self._homes.pop(container_id, None)
+        self._records.pop(container_id, None)
+
+    # --- reading and changing ---
+
+    def record(self, container_id: str) -> ContainerRecord:
+        """What a container is. Raises `ContainerNotFound` and `StoreError`."""
+        path = self.home(container_id).record
+        try:
+            found = os.stat(path)
+        except FileNotFoundError as error:
+            raise ContainerNotFound(container_id) from error
+        version = found.st_ino, found.st_mtime_ns
+        known = self._records.get(container_id)
+        if known is not None and known[0] == version:
+            return known[1]
+        record = records.read(path, ContainerRecord)
+        if record is None:
+            raise ContainerNotFound(container_id)
+        self._records[container_id] = version, record
+        return record
+
+    def state(self, container_id: str) -> ContainerState:
+        """What was last written of what a container does."""
+        return records.read(self.home(container_id).state, ContainerState) or ContainerState()
+
+    def write_state(self, container_id: str, state: ContainerState) -> None:
+        """Write down what a container does."""
+        records.write(self.home(container_id).state, state)
+
+    @contextmanager
+    def locked(self, container_id: str) -> Iterator[Home]:
+        """Nobody else changes this container meanwhile, in whatever process or thread.
+
+        Raises `ContainerNotFound`, also where it was removed while we waited.
+        """
+        home = self.home(container_id)
+        try:
+            fd = os.open(home.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise ContainerNotFound(container_id) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink == 0 or not os.path.exists(home.record):
+                raise ContainerNotFound(container_id)
+            yield home
+        finally:
+            os.close(fd)
+
+    def discard(self, container_id: str) -> str | None:
+        """Take a container away in one rename: the path to remove, `None` if it was gone."""
+        home = self.home(container_id)
+        record = self._records.get(container_id)
+        name = record[1].spec.name if record is not None else self.record(container_id).spec.name
+        self.release_name(name, container_id)
+        gone = f"{self.trash}/{container_id}"
+        self.forget(container_id)
+        try:
+            os.rename(home.path, gone)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            records.refuse(home.path, error)
+        return gone

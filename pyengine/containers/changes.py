@@ -1,0 +1,112 @@
+"""What a container has written: its upper layer, compared with its image (row O23)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from pyengine.containers.house import House
+from pyengine.containers.rootfs import LAYER_PATHS
+from pyengine.model.change import Change, ChangeKind
+
+_OPAQUE = "trusted.overlay.opaque"
+
+
+def diff(house: House, container_id: str) -> list[Change]:
+    """Added, changed and deleted paths, sorted; what every root needs and mounts are left out."""
+    house.enter()
+    record = house.catalog.record(container_id)
+    upper = house.catalog.home(container_id).upper
+    hidden = LAYER_PATHS | {mount.target for mount in record.spec.mounts}
+    found: dict[str, ChangeKind] = {}
+    for path, kind in _walk(upper, record.layers, "", False):
+        if path in hidden and kind is not ChangeKind.DELETED:
+            continue
+        found[path] = kind
+    _forget_parents(found, upper, hidden)
+    return [Change(path, found[path]) for path in sorted(found)]
+
+
+def _walk(
+    upper: str, layers: tuple[str, ...], below: str, hides: bool
+) -> Iterator[tuple[str, ChangeKind]]:
+    """Every entry of the upper layer; *hides*: a directory above is opaque, so all is new."""
+    try:
+        entries = sorted(os.scandir(upper + below), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        path = f"{below}/{entry.name}"
+        try:
+            mode = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:  # the container goes on while we look
+            continue
+        if stat.S_ISCHR(mode.st_mode) and mode.st_rdev == 0:
+            if not hides and _exists(layers, path):
+                yield path, ChangeKind.DELETED
+            continue
+        below_image = not hides and _exists(layers, path)
+        yield path, ChangeKind.CHANGED if below_image else ChangeKind.ADDED
+        if stat.S_ISDIR(mode.st_mode):
+            yield from _walk_directory(upper, layers, path, hides, below_image)
+
+
+def _walk_directory(
+    upper: str, layers: tuple[str, ...], path: str, hides: bool, in_image: bool
+) -> Iterator[tuple[str, ChangeKind]]:
+    opaque = in_image and _is_opaque(upper + path)
+    if opaque:
+        for name in _names(layers, path):
+            if not os.path.lexists(f"{upper}{path}/{name}"):
+                yield f"{path}/{name}", ChangeKind.DELETED
+    yield from _walk(upper, layers, path, hides or not in_image)
+
+
+def _exists(layers: tuple[str, ...], path: str) -> bool:
+    return any(_lexists(layer, path) for layer in layers)
+
+
+def _lexists(layer: str, path: str) -> bool:
+    """Whether the layer has *path* itself; a link above it is not followed out of it."""
+    current = layer
+    parts = path.split("/")[1:]
+    for part in parts[:-1]:
+        current = f"{current}/{part}"
+        try:
+            if not stat.S_ISDIR(os.lstat(current).st_mode):
+                return False
+        except OSError:
+            return False
+    try:
+        found = os.lstat(f"{current}/{parts[-1]}")
+    except OSError:
+        return False
+    return not (stat.S_ISCHR(found.st_mode) and found.st_rdev == 0)
+
+
+def _names(layers: tuple[str, ...], path: str) -> set[str]:
+    names: set[str] = set()
+    for layer in layers:
+        if _lexists(layer, path) and os.path.isdir(layer + path):
+            names.update(os.listdir(layer + path))
+    return names
+
+
+def _is_opaque(path: str) -> bool:
+    try:
+        return os.getxattr(path, _OPAQUE, follow_symlinks=False) == b"y"
+    except OSError:
+        return False
+
+
+def _forget_parents(found: dict[str, ChangeKind], upper: str, hidden: frozenset[str] | set[str]) -> None:
+    """A directory that was copied up only because of what is hidden below it has not changed."""
+    above = {path.rpartition("/")[0] for path in hidden} | hidden
+    for path in sorted(found, key=len, reverse=True):
+        if path not in above or found[path] is not ChangeKind.CHANGED:
+            continue
+        if not any(other.startswith(f"{path}/") for other in found):
+            children = os.listdir(upper + path) if os.path.isdir(upper + path) else ["?"]
+            if children and all(f"{path}/{child}" in hidden | above for child in children):
+                del found[path]

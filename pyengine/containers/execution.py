@@ -1,0 +1,123 @@
+"""A program that was put into a running container, until it has ended and been reaped."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from pyengine.containers.birth import Streams
+from pyengine.containers.pump import KEEP, Pump, Sink
+from pyengine.errors import KernelError, WrongState
+from pyengine.linux import native
+from pyengine.linux.cgroup import Cgroup
+from pyengine.linux.terminal import set_window_size
+from pyengine.model.state import ExitStatus
+from pyengine.model.usage import Usage
+
+
+class Execution:
+    """One such program. It must be reaped soon, whoever asked for it and forgot: the container
+    cannot end before (pid_namespaces(7)), so somebody always watches.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        streams: Streams,
+        cgroup: Cgroup,
+        on_end: Callable[[Execution], None],
+    ) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.streams = streams
+        self.cgroup = cgroup
+        self.done = threading.Event()
+        self.started = time.monotonic()
+        self.duration = 0.0
+        self.exit = ExitStatus(0)
+        self.usage = Usage()
+        self.is_over = False
+        self.on_done: Callable[[], None] = lambda: None
+        self.terminal = streams.stdout if streams.stdin >= 0 and streams.stderr < 0 else -1
+        self._on_end = on_end
+        self._pump: Pump | None = None
+        self._lock = threading.Lock()
+
+    def collect(self, sink: Sink, given: bytes, *, keep_stdin: bool = False) -> None:
+        """Have its output heard by *sink* and *given* written to it, by who drives it."""
+        streams = self.streams
+        outputs = {streams.stdout: "stdout"}
+        if streams.stderr >= 0:
+            outputs[streams.stderr] = "stderr"
+        self._pump = Pump(outputs, sink, -1 if keep_stdin else streams.stdin, given)
+
+    def interests(self) -> Iterator[tuple[int, int]]:
+        """Its pidfd, and its streams where they are ours."""
+        yield self.pidfd, select.POLLIN
+        if self._pump is not None:
+            yield from self._pump.interests()
+
+    def ready(self, fd: int) -> int:
+        """One of them has something."""
+        if fd == self.pidfd:
+            self.is_over = True
+            return KEEP
+        assert self._pump is not None
+        return self._pump.ready(fd)
+
+    def is_paused(self, fd: int) -> bool:
+        """Whether nobody has room for what *fd* says."""
+        return self._pump is not None and self._pump.is_paused(fd)
+
+    def unpause(self, resume: Callable[[int], None]) -> None:
+        """There is room again: have *resume* called for each descriptor that waits for it."""
+        for fd in self._pump.unpause() if self._pump is not None else ():
+            resume(fd)
+
+    def finish(self) -> None:
+        """Reap it and tell who waits. What it has left running in the background runs on."""
+        end = native.wait(self.pidfd)
+        assert end is not None
+        self.duration = time.monotonic() - self.started
+        if self._pump is not None:
+            self._pump.drain()
+        with self._lock:
+            os.close(self.pidfd)
+            self.pidfd = -1
+        try:
+            self.cgroup.remove(timeout=0)
+        except KernelError:  # somebody lives on in it: it goes with the container
+            pass
+        self.usage = Usage(end.peak_memory, end.user_seconds, end.system_seconds)
+        if end.signal is not None:
+            self.exit = ExitStatus(128 + end.signal, end.signal)
+        elif end.exit_code is not None:
+            self.exit = ExitStatus(end.exit_code)
+        else:
+            self.exit = ExitStatus(137, error="somebody else has reaped it")
+        self.terminal = -1
+        self._on_end(self)
+        self.on_done()
+        self.done.set()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell its terminal how large it is. Raises `WrongState` where it has none."""
+        with self._lock:
+            if self.terminal < 0:
+                raise WrongState(str(self.pid), "without a terminal", "resize")
+            set_window_size(self.terminal, rows, columns)
+
+    def kill(self) -> None:
+        """End it and everything it has started."""
+        self.cgroup.kill()
+
+    def signal(self, number: int) -> bool:
+        """Send it signal *number*; whether it was still there."""
+        from pyengine.linux.process import send_signal
+
+        with self._lock:
+            return self.pidfd >= 0 and send_signal(self.pidfd, number)

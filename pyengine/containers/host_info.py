@@ -1,0 +1,93 @@
+"""What to tell who asks about the engine, its host, and what can be done here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+
+from pyengine.containers.host import host_facts
+from pyengine.containers.house import House
+from pyengine.containers.looking import all_infos
+from pyengine.errors import InvalidRequest, Unsupported
+from pyengine.linux import probe
+from pyengine.linux.cgroup import Hierarchy
+from pyengine.model.state import Status
+from pyengine.model.system import EngineInfo, VersionInfo
+
+_LIMITS = {"memory": "memory", "cpu": "cpu", "cpuset": "cpuset", "pids": "pids", "io": "blkio"}
+_ALWAYS = frozenset(("overlay", "seccomp", "pid", "mount", "uts", "ipc", "net", "cgroup"))
+
+
+def version_info() -> VersionInfo:
+    """Versions, with nothing of this engine looked at."""
+    from pyengine.version import VERSION
+
+    machine = probe.machine()
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine.machine, machine.machine)
+    return VersionInfo(VERSION, machine.release, architecture, platform.python_version())
+
+
+def engine_info(house: House) -> EngineInfo:
+    """The engine with its containers counted, and its host."""
+    statuses = [info.status for info in all_infos(house)]
+    facts, cgroups = host_facts(), house.hierarchy.describe()
+    running, paused = statuses.count(Status.RUNNING), statuses.count(Status.PAUSED)
+    return EngineInfo(
+        id=_engine_id(house.layout.root),
+        root=house.layout.root,
+        version=version_info().version,
+        containers=len(statuses),
+        running=running,
+        paused=paused,
+        stopped=len(statuses) - running - paused,
+        cpus=facts.cpus,
+        memory=facts.memory,
+        kernel=probe.machine().release,
+        operating_system=probe.operating_system(),
+        architecture=facts.architecture,
+        hostname=facts.hostname,
+        cgroup_version=cgroups.version,
+        cgroup_driver=cgroups.driver,
+        controllers=cgroups.controllers,
+        security=("name=seccomp,profile=builtin", "name=cgroupns"),
+        rootless=os.geteuid() != 0,
+        warnings=_warnings(cgroups.controllers),
+        time=time.time(),
+    )
+
+
+def _engine_id(root: str) -> str:
+    """The same for one root on one machine; nothing of the machine can be read from it."""
+    try:
+        with open("/etc/machine-id", "rb") as file:
+            machine = file.read(64)
+    except OSError:
+        machine = probe.machine().nodename.encode()
+    return hashlib.sha256(b"pyengine\0" + machine + os.fsencode(root)).hexdigest()[:32]
+
+
+def _warnings(controllers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(
+        f"WARNING: No {name} limit support"
+        for name in ("memory", "cpu", "cpuset", "pids")
+        if name not in controllers
+    )
+
+
+def has_feature(feature: str) -> None:
+    """Raise `Unsupported` where this host cannot do *feature*, `InvalidRequest` for an unknown."""
+    if feature in _ALWAYS:
+        if os.geteuid() != 0:
+            raise Unsupported(feature, "engines without root are not built yet", "run as root")
+        return
+    if feature not in _LIMITS:
+        if feature in ("userns", "rootless", "networks", "volumes", "images", "builds"):
+            raise Unsupported(feature, "it is not built yet", "require less")
+        known = ", ".join(sorted({*_LIMITS, *_ALWAYS, "userns"}))
+        raise InvalidRequest("require", feature, expected=f"some of {known}")
+    found = Hierarchy.probe().describe().controllers
+    if _LIMITS[feature] not in found and feature not in found:
+        missing = f"this host gives us no {feature} controller"
+        raise Unsupported(feature, missing, "run as root, or have the controller delegated")

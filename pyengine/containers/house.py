@@ -1,0 +1,102 @@
+"""What all the workshops of one engine share."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from pyengine.containers import recovery
+from pyengine.containers.catalog import Catalog
+from pyengine.containers.supervisor import Supervisor
+from pyengine.containers.sweeper import Sweeper
+from pyengine.errors import EngineClosed, ForeignProcess
+from pyengine.events import EventLog
+from pyengine.linux.cgroup import Hierarchy
+from pyengine.linux.native import Joiner
+from pyengine.store import owners
+from pyengine.store.layout import Layout
+
+if TYPE_CHECKING:
+    from pyengine.containers.attaching import Attachment
+    from pyengine.containers.running import Running
+    from pyengine.model.record import ContainerRecord
+
+
+class House:
+    """One engine in one process; its root is opened, and recovered, by whoever enters first."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.catalog = Catalog(layout)
+        self.hierarchy = Hierarchy.probe()
+        self.joiner = Joiner()
+        self.supervisor = Supervisor()
+        self.sweeper = Sweeper()
+        self.events = EventLog()
+        self.running: dict[str, Running] = {}
+        self._expected: dict[str, list[Attachment]] = {}
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._is_open = False
+        self._is_closed = False
+
+    def enter(self) -> None:
+        """Raise `ForeignProcess` in a fork and `EngineClosed` after `close`; open the root once."""
+        if self._is_open and os.getpid() == self._pid:
+            return
+        if os.getpid() != self._pid:
+            raise ForeignProcess(self._pid)
+        if self._is_closed:
+            raise EngineClosed()
+        with self._lock:
+            if not self._is_open:
+                owners.prepare(self.layout)
+                recovery.recover(self.layout, self.hierarchy)
+                self._is_open = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` has begun."""
+        return self._is_closed
+
+    def begin_close(self) -> bool:
+        """Let nobody enter any more; False where there is nothing (more) to close."""
+        with self._lock:
+            was_open, self._is_open, self._is_closed = self._is_open, False, True
+        return was_open and os.getpid() == self._pid
+
+    def end_close(self) -> None:
+        """Give back what this process had; its containers have ended by now."""
+        self.supervisor.close()
+        self.joiner.close()
+        self.sweeper.close()
+        self.catalog.leave()
+        self.hierarchy.tidy()
+        self.events.close()
+
+    def expect(self, container_id: str, attachment: Attachment) -> None:
+        """Bind *attachment* to the container's program once it is born."""
+        with self._lock:
+            self._expected.setdefault(container_id, []).append(attachment)
+
+    def cancel(self, container_id: str, attachment: Attachment) -> None:
+        """Forget an `expect`."""
+        with self._lock:
+            waiting = self._expected.get(container_id, [])
+            if attachment in waiting:
+                waiting.remove(attachment)
+
+    def expected(self, container_id: str) -> list[Attachment]:
+        """Who waits for the container's program, once."""
+        with self._lock:
+            return self._expected.pop(container_id, [])
+
+    def tell(self, action: str, record: ContainerRecord, **more: str) -> None:
+        """Tell that *action* has happened to a container (row O36)."""
+        spec = record.spec
+
+        def attributes() -> dict[str, str]:
+            return {**dict(spec.labels), **more, "image": spec.image, "name": spec.name}
+
+        self.events.emit("container", action, spec.id, attributes)

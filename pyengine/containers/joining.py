@@ -1,0 +1,316 @@
+"""Putting a program into a container that runs (rows O12 to O14)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable
+
+from attrs import evolve, frozen
+
+from pyengine.containers.accounts import identity_in
+from pyengine.containers.birth import Streams
+from pyengine.containers.collecting import Collector
+from pyengine.containers.compile import has_home, privileges, rlimits
+from pyengine.containers.execution import Execution
+from pyengine.containers.failure import join_error
+from pyengine.containers.feeding import Feeder
+from pyengine.containers.house import House
+from pyengine.containers.identity import Identity
+from pyengine.containers.looking import cgroup_of, require_running
+from pyengine.containers.supervisor import drive
+from pyengine.errors import ContainerNotFound, KernelError, TimedOut, WrongState
+from pyengine.linux import native
+from pyengine.linux import plan as p
+from pyengine.linux.capabilities import NAMES, held, mask
+from pyengine.linux.cgroup import Cgroup
+from pyengine.linux.plan import Plan, Step
+from pyengine.linux.process import open_process
+from pyengine.linux.seccomp import filter_for
+from pyengine.model.record import ContainerRecord
+from pyengine.model.result import Result
+from pyengine.model.spec import ContainerSpec
+from pyengine.model.state import ContainerState
+
+_SHARED = p.NEWNS | p.NEWUTS | p.NEWIPC | p.NEWNET | p.NEWCGROUP | p.NEWTIME
+
+
+@frozen
+class JoinOptions:
+    """What is asked of a program that joins; empty, or `None`: as the container has it."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str | None], ...] = ()
+    workdir: str = ""
+    user: str = ""
+    tty: bool = False
+    open_stdin: bool = False
+    privileged: bool = False
+    console_size: tuple[int, int] = (0, 0)
+
+
+def join(house: House, container_id: str, options: JoinOptions) -> Execution:
+    """Start a program in a running container; who gets it has to have it watched.
+
+    Raises `WrongState`, `InvalidRequest` (its user), `ExecutableNotFound`, `NotExecutable`
+    and `KernelError`.
+    """
+    state = require_running(house, container_id, "execute in")
+    record = house.catalog.record(container_id)
+    text = " ".join(map(shlex.quote, options.argv))
+    house.tell(f"exec_create: {text}", record)
+    target = open_process(state.pid, state.start_time)
+    if target is None:
+        raise WrongState(record.spec.name, "exited", "execute in")
+    opened = [target]
+    try:
+        identity = _identity(record.spec, state, options, target)
+        execution = _spawn(house, record, options, identity, target, opened)
+    finally:
+        for fd in opened:
+            os.close(fd)
+    house.tell(f"exec_start: {text}", record)
+    return execution
+
+
+def _identity(
+    spec: ContainerSpec, state: ContainerState, options: JoinOptions, target: int
+) -> Identity:
+    if not options.user or options.user == spec.user:
+        return Identity(state.uid, state.gid, state.groups, state.home)
+    try:
+        root = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError(error.errno or 0, "look into the container") from error
+    try:
+        # only now is it sure whose root that was
+        if open_process_is_gone(state):
+            raise WrongState(spec.name, "exited", "execute in")
+        return identity_in(root, options.user, spec.group_add)
+    finally:
+        os.close(root)
+
+
+def open_process_is_gone(state: ContainerState) -> bool:
+    """Whether the container's first process has ended."""
+    from pyengine.linux.process import is_alive
+
+    return not is_alive(state.pid, state.start_time)
+
+
+def _spawn(
+    house: House,
+    record: ContainerRecord,
+    options: JoinOptions,
+    identity: Identity,
+    target: int,
+    opened: list[int],
+) -> Execution:
+    streams, cgroup = Streams(), None
+    try:
+        cgroup = cgroup_of(house, record.spec.id).child(f"exec-{os.urandom(6).hex()}")
+        theirs, streams = _open_streams(options, opened)
+        plan = _plan(record.spec, options, identity, target, cgroup, opened)
+        child = house.joiner.spawn(plan, theirs)
+        failure = native.hear(child)
+        if child.terminal >= 0:
+            streams = Streams(os.dup(child.terminal), child.terminal, -1)
+        if failure is not None:
+            if child.pidfd >= 0:
+                native.wait(child.pidfd)
+                os.close(child.pidfd)
+            workdir = options.workdir or record.spec.workdir
+            raise join_error(failure, options.argv, workdir)
+    except BaseException as error:
+        for fd in {streams.stdin, streams.stdout, streams.stderr} - {-1}:
+            os.close(fd)
+        if cgroup is not None:
+            cgroup.remove(timeout=1.0)
+        if isinstance(error, FileNotFoundError):  # its cgroup is gone: so is the container
+            raise WrongState(record.spec.name, "exited", "execute in") from error
+        raise
+    return Execution(child.pid, child.pidfd, streams, cgroup, _teller(house, record))
+
+
+def _teller(house: House, record: ContainerRecord) -> Callable[[Execution], None]:
+    def tell(ended: Execution) -> None:
+        house.tell("exec_die", record, exitCode=str(ended.exit.exit_code))
+
+    return tell
+
+
+def _open_streams(
+    options: JoinOptions, opened: list[int]
+) -> tuple[tuple[int, int, int], Streams]:
+    read, write = os.pipe2(os.O_CLOEXEC)
+    opened.append(read)
+    if options.tty:  # its ends are made inside, as the container's own are
+        os.close(write)
+        return (read, read, read), Streams()
+    if options.open_stdin:
+        stdin = write
+    else:
+        os.close(write)
+        stdin = -1
+    out, out_end = os.pipe2(os.O_CLOEXEC)
+    opened.append(out_end)
+    err, err_end = os.pipe2(os.O_CLOEXEC)
+    opened.append(err_end)
+    return (read, out_end, err_end), Streams(stdin, out, err)
+
+
+def _plan(
+    spec: ContainerSpec,
+    options: JoinOptions,
+    identity: Identity,
+    target: int,
+    cgroup: Cgroup,
+    opened: list[int],
+) -> Plan:
+    tasks = cgroup.join_fds()
+    opened.extend(tasks)
+    v2 = cgroup.v2_fd()
+    if v2 is not None:
+        opened.append(v2)
+    return compile_join(
+        spec,
+        options,
+        identity,
+        target=target,
+        fds=(native.own_pidfd(os.getpid()), *tasks),
+        cgroup=-1 if v2 is None else v2,
+        held=held() if options.privileged else 0,
+    )
+
+
+def compile_join(
+    spec: ContainerSpec,
+    options: JoinOptions,
+    identity: Identity,
+    *,
+    target: int,
+    fds: tuple[int, ...],
+    cgroup: int,
+    held: int,
+) -> Plan:
+    """Everything a child does between being cloned and running as one of *spec*'s programs.
+
+    *fds* are the owner's pidfd and the v1 ``tasks`` files; *held* is the mask of what a
+    privileged program can be given. Pure: the order is `compile_plan`'s.
+    """
+    seccomp = spec.security.seccomp
+    own = spec.namespaces.pid != "host"
+    steps = [
+        *(
+            Step("cgroup", fd=p.JOIN_FDS + 1 + index, doing="join the container's cgroup")
+            for index in range(len(fds) - 1)
+        ),
+        *_oom_score(spec),
+        Step("setns", fd=p.JOIN_TARGET, flags=_SHARED, doing="join the container's namespaces"),
+        Step("setsid"),
+    ]
+    if options.tty:
+        rows, columns = options.console_size
+        steps.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
+    elif not options.open_stdin:
+        steps.append(Step("null_stdin", doing="give it an empty input"))
+    workdir = options.workdir or spec.workdir
+    steps += [
+        Step("keyring", doing="join a session keyring of its own"),
+        Step("chdir", workdir, doing=f"enter the working directory {workdir!r}"),
+        Step("umask", flags=0o022),
+        *rlimits(spec.ulimits),
+        *privileges(
+            spec.security,
+            identity,
+            None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
+            owner=p.JOIN_FDS,
+            own_stdio=True,
+            capabilities=mask(NAMES) & held if options.privileged else None,
+        ),
+    ]
+    return Plan(
+        argv=options.argv,
+        env=environment(spec, options, identity),
+        steps=tuple(steps),
+        fds=fds,
+        cgroup=cgroup,
+        target=target,
+        joined=_SHARED | (p.NEWPID if own else 0),
+    )
+
+
+def _oom_score(spec: ContainerSpec) -> list[Step]:
+    if not spec.oom_score_adj:
+        return []
+    score = str(spec.oom_score_adj).encode()
+    doing = f"set oom_score_adj to {spec.oom_score_adj}"
+    return [Step("proc_write", "oom_score_adj", data=score, flags=len(score), doing=doing)]
+
+
+def environment(
+    spec: ContainerSpec, options: JoinOptions, identity: Identity
+) -> tuple[str, ...]:
+    """The container's configured variables, not those its first process has made of them
+    (pitfall 36), and what was asked for.
+    """
+    env = spec.env
+    if options.env or options.tty:
+        variables = dict(entry.partition("=")[::2] for entry in env)
+        if options.tty:
+            variables.setdefault("TERM", "xterm")
+        for name, value in options.env:
+            if value is None:
+                variables.pop(name, None)
+            else:
+                variables[name] = value
+        env = tuple(f"{name}={value}" for name, value in variables.items())
+    return env if has_home(env) else (*env, f"HOME={identity.home}")
+
+
+def execute(
+    house: House,
+    container_id: str,
+    options: JoinOptions,
+    *,
+    stdin: object = None,
+    timeout: float | None = None,
+) -> Result:
+    """Run a program in a container to its end.
+
+    Raises `TimedOut` with what it has said, after everything it had started has been killed.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if stdin is not None:
+        options = evolve(options, open_stdin=True)
+    execution = join(house, container_id, options)
+    collector = Collector()
+    given = stdin if isinstance(stdin, bytes) else b""
+    keep = stdin is not None and not isinstance(stdin, bytes)
+    execution.collect(collector.hear, given, keep_stdin=keep)
+    feeder = Feeder(stdin, execution.streams.stdin, lambda: None) if keep else None
+    in_time = False
+    try:
+        in_time = drive(execution, deadline)
+    finally:
+        if not execution.done.is_set():
+            execution.kill()
+            drive(execution, None)
+        if feeder is not None:
+            feeder.close()
+    stdout, stderr = collector.both()
+    if not in_time:
+        raise TimedOut(
+            f"executing {' '.join(options.argv)}"[:200],
+            timeout or 0.0,
+            stdout.decode(errors="replace"),
+            stderr.decode(errors="replace"),
+        )
+    ended = execution.exit
+    return Result(
+        ended.exit_code, stdout, stderr, execution.duration, execution.usage, ended.signal
+    )
+
+
+__all__ = ["ContainerNotFound", "JoinOptions", "compile_join", "environment", "execute", "join"]

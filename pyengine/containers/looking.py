@@ -1,0 +1,148 @@
+"""What a container is and does, asked of the kernel first and of its record second."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from attrs import evolve
+
+from pyengine.containers.house import House
+from pyengine.errors import ContainerNotFound, WrongState
+from pyengine.linux.cgroup import Cgroup
+from pyengine.linux.process import has_ended, is_alive, open_process
+from pyengine.linux.processes import list_processes
+from pyengine.model.info import ContainerInfo
+from pyengine.model.process_info import ProcessInfo
+from pyengine.model.state import ContainerState, Status
+from pyengine.model.stats import Stats
+
+
+def state_of(house: House, container_id: str) -> ContainerState:
+    """What it does, as the kernel sees it: nobody runs who is dead."""
+    state = house.catalog.state(container_id)
+    if state.status not in (Status.RUNNING, Status.PAUSED):
+        return state
+    if not is_alive(state.pid, state.start_time):
+        # its end is about to be recorded by its watcher
+        return evolve(state, status=Status.EXITED, pid=0, start_time=0)
+    return state
+
+
+def status_of(house: House, container_id: str) -> Status:
+    """The one word of `state_of`."""
+    running = house.running.get(container_id)
+    if running is not None and not running.is_over:
+        state = house.catalog.state(container_id)
+        return state.status if state.status is Status.PAUSED else Status.RUNNING
+    return state_of(house, container_id).status
+
+
+def cgroup_of(house: House, container_id: str) -> Cgroup:
+    """Its cgroups, as its record says where they are."""
+    running = house.running.get(container_id)
+    if running is not None:
+        return running.cgroup
+    spec = house.catalog.record(container_id).spec
+    return Cgroup.open(house.hierarchy, container_id, spec.cgroup_parent)
+
+
+def require_running(house: House, container_id: str, action: str) -> ContainerState:
+    """Its state, if it runs; else `WrongState`, for a paused one too."""
+    house.enter()
+    record = house.catalog.record(container_id)
+    state = state_of(house, container_id)
+    if state.status is Status.PAUSED:
+        raise WrongState(record.spec.name, "paused", action, "unpause it first")
+    if state.status is not Status.RUNNING:
+        hint = f"container {record.spec.id} is not running"
+        raise WrongState(record.spec.name, str(state.status), action, hint)
+    return state
+
+
+def inspect(house: House, container_id: str, *, size: bool = False) -> ContainerInfo:
+    """Everything of it, as it is now. Raises `ContainerNotFound`."""
+    house.enter()
+    record = house.catalog.record(container_id)
+    home = house.catalog.home(container_id)
+    return ContainerInfo(
+        spec=record.spec,
+        state=state_of(house, container_id),
+        log_path=home.log if record.spec.log.driver == "json-file" else "",
+        root=home.upper,
+        size=_size(home.upper) if size else None,
+    )
+
+
+def _size(directory: str) -> int:
+    """Bytes in the files below, each once; links are not followed."""
+    total, seen = 0, set()
+    pending = [directory]
+    while pending:
+        try:
+            entries = list(os.scandir(pending.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+            elif found.st_ino not in seen:
+                seen.add(found.st_ino)
+                total += found.st_size
+    return total
+
+
+def all_infos(house: House, *, size: bool = False) -> Iterator[ContainerInfo]:
+    """Every container that is there while we look."""
+    house.enter()
+    for container_id in house.catalog.ids():
+        try:
+            yield inspect(house, container_id, size=size)
+        except ContainerNotFound:
+            continue
+
+
+def processes(house: House, container_id: str) -> list[ProcessInfo]:
+    """Its processes (row O17). Raises `WrongState` where none runs."""
+    house.enter()
+    record = house.catalog.record(container_id)
+    if status_of(house, container_id) not in (Status.RUNNING, Status.PAUSED):
+        hint = f"container {record.spec.id} is not running"
+        raise WrongState(record.spec.name, str(status_of(house, container_id)), "list", hint)
+    return list_processes(cgroup_of(house, container_id).processes())
+
+
+def stats(house: House, container_id: str, previous: Stats | None = None) -> Stats:
+    """One sample of what it uses; all zero where it does not run (row O18)."""
+    from pyengine.containers.statistics import sample
+
+    house.enter()
+    record = house.catalog.record(container_id)
+    state = state_of(house, container_id)
+    if state.status not in (Status.RUNNING, Status.PAUSED):
+        return Stats()
+    pid = None if record.spec.namespaces.network == "host" else state.pid
+    return sample(cgroup_of(house, container_id), network_pid=pid, previous=previous)
+
+
+def watch_stats(house: House, container_id: str, interval: float) -> Iterator[Stats]:
+    """A sample every *interval* seconds until it ends; the first at once."""
+    state = require_running(house, container_id, "watch")
+    pidfd = open_process(state.pid, state.start_time)
+    if pidfd is None:
+        return
+    try:
+        previous = stats(house, container_id)
+        yield previous
+        while not has_ended(pidfd, interval):
+            try:
+                previous = stats(house, container_id, previous)
+            except ContainerNotFound:
+                return
+            yield previous
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,90 @@
+"""One-shot containers: made, run to their end by the thread that asked, and removed."""
+
+from __future__ import annotations
+
+import time
+
+from pyengine.containers import ending
+from pyengine.containers.collecting import Collector
+from pyengine.containers.feeding import Feeder
+from pyengine.containers.house import House
+from pyengine.containers.making import create
+from pyengine.containers.running import Running
+from pyengine.containers.starting import start
+from pyengine.containers.supervisor import drive
+from pyengine.errors import TimedOut
+from pyengine.model.options import ContainerOptions
+from pyengine.model.result import Result
+
+
+def run(
+    house: House, options: ContainerOptions, *, timeout: float | None = None, keep: bool = False
+) -> Result:
+    """Run a container to its end; without *keep* nothing of it is left.
+
+    Raises `TimedOut` with what it has said when *timeout* seconds were not enough; the
+    container has been killed then. Whatever is raised, it is removed.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    record = create(house, options)
+    container_id = record.spec.id
+    collector = Collector()
+    try:
+        running = _start(house, container_id, options, collector, keep)
+        in_time = _follow(running, deadline)
+    except BaseException:
+        ending.remove(house, container_id, force=True)
+        raise
+    stdout, stderr = collector.both()
+    if not in_time:
+        if keep:
+            ending.remove(house, container_id, force=True)
+        raise TimedOut(
+            f"running {options.image} {' '.join(record.spec.argv)}"[:200],
+            timeout or 0.0,
+            stdout.decode(errors="replace"),
+            stderr.decode(errors="replace"),
+        )
+    ended = running.exit
+    return Result(
+        ended.exit_code,
+        stdout,
+        stderr,
+        running.duration,
+        running.usage,
+        ended.signal,
+        ended.oom_killed,
+    )
+
+
+def _start(
+    house: House, container_id: str, options: ContainerOptions, collector: Collector, keep: bool
+) -> Running:
+    source = options.stdin
+    given = source if isinstance(source, bytes) else b""
+    running = start(
+        house,
+        container_id,
+        given=given,
+        keep_stdin=source is not None and not isinstance(source, bytes),
+        listener=collector,
+        watch=False,
+        discard=not keep,
+    )
+    if running.stdin >= 0 and source is not None:
+        running.feeder = Feeder(source, running.open_stdin(), running.close_stdin)
+    return running
+
+
+def _follow(running: Running, deadline: float | None) -> bool:
+    """Drive it to its end; whether it came by itself before *deadline*."""
+    in_time = False
+    try:
+        in_time = drive(running, deadline)
+    finally:
+        if not running.done.is_set():
+            running.cgroup.kill()
+            drive(running, None)
+        if running.feeder is not None:
+            running.feeder.close()
+    return in_time

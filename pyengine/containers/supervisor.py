@@ -1,0 +1,143 @@
+"""The one thread that watches every program of this process, and a loop for who waits himself."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from pyengine.containers.pump import DROP, PAUSE
+
+
+class Watched(Protocol):
+    """Something that runs: descriptors to listen to, until it is over."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its program has ended."""
+
+    def interests(self) -> Iterable[tuple[int, int]]:
+        """Descriptors, and the poll(2) events to hear of."""
+
+    def ready(self, fd: int) -> int:
+        """*fd* has something; answers KEEP, PAUSE or DROP."""
+
+    def is_paused(self, fd: int) -> bool:
+        """Whether what it answered with PAUSE still holds."""
+
+    def finish(self) -> None:
+        """Called once, when it is over; its descriptors are closed here."""
+
+
+def drive(watched: Watched, deadline: float | None) -> bool:
+    """Watch *watched* in the calling thread until it is over, and finish it.
+
+    False when *deadline* (of `time.monotonic`) has passed before; then it is as it was.
+    """
+    poll = select.poll()
+    for fd, events in watched.interests():
+        poll.register(fd, events)
+    while not watched.is_over:
+        left = None if deadline is None else (deadline - time.monotonic()) * 1000
+        if left is not None and left <= 0:
+            return False
+        for fd, _ in poll.poll(left):
+            if watched.ready(fd) == DROP:
+                poll.unregister(fd)
+                os.close(fd)
+    watched.finish()
+    return True
+
+
+class Supervisor:
+    """Watches programs from one thread, which comes with the first and goes with `close`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: dict[int, Watched] = {}
+        self._masks: dict[int, int] = {}
+        self._epoll: select.epoll | None = None
+        self._wake = -1
+        self._thread: threading.Thread | None = None
+
+    def watch(self, watched: Watched) -> None:
+        """Take *watched* on; it is finished on the supervisor's thread."""
+        with self._lock:
+            epoll = self._start()
+            for fd, events in watched.interests():
+                self._watched[fd] = watched
+                self._masks[fd] = events
+                epoll.register(fd, events)
+
+    def resume(self, fd: int) -> None:
+        """Listen again to a descriptor that was paused."""
+        with self._lock:
+            if self._epoll is not None and fd in self._watched:
+                self._epoll.modify(fd, self._masks[fd])
+
+    def close(self) -> None:
+        """Stop watching and end the thread; what still runs is not touched."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        os.eventfd_write(self._wake, 1)
+        if thread is not threading.current_thread():
+            thread.join()
+        with self._lock:
+            if self._epoll is not None:
+                self._epoll.close()
+                os.close(self._wake)
+            self._epoll, self._wake = None, -1
+            self._watched.clear()
+            self._masks.clear()
+
+    def _start(self) -> select.epoll:
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._epoll.register(self._wake, select.EPOLLIN)
+            self._thread = threading.Thread(
+                target=self._serve, args=(self._epoll,), name="pyengine-supervisor", daemon=True
+            )
+            self._thread.start()
+        return self._epoll
+
+    def _serve(self, epoll: select.epoll) -> None:
+        while self._thread is not None:
+            for fd, _ in epoll.poll(maxevents=64):
+                watched = self._watched.get(fd)
+                if watched is None:
+                    continue
+                try:
+                    self._tell(epoll, watched, fd)
+                except Exception:  # noqa: BLE001  (one container's trouble is not the others')
+                    threading.excepthook(
+                        threading.ExceptHookArgs((*sys.exc_info(), self._thread))  # type: ignore[arg-type]
+                    )
+
+    def _tell(self, epoll: select.epoll, watched: Watched, fd: int) -> None:
+        answer = watched.ready(fd)
+        if watched.is_over:
+            self._forget(epoll, watched)
+            watched.finish()
+        elif answer == DROP:
+            with self._lock:
+                del self._watched[fd], self._masks[fd]
+                epoll.unregister(fd)
+            os.close(fd)
+        elif answer == PAUSE:
+            epoll.modify(fd, 0)
+            if not watched.is_paused(fd):  # there was room again before we stopped listening
+                self.resume(fd)
+
+    def _forget(self, epoll: select.epoll, watched: Watched) -> None:
+        with self._lock:
+            for fd, _ in watched.interests():
+                if self._watched.pop(fd, None) is not None:
+                    self._masks.pop(fd, None)
+                    epoll.unregister(fd)

@@ -1,0 +1,299 @@
+"""The engine: one object, and everything it runs goes with it."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, NoReturn
+
+from attrs import frozen
+
+from pyengine.container import Container
+from pyengine.containers import ending, looking, making, running_once, starting
+from pyengine.containers.house import House
+from pyengine.errors import ContainerNotFound, InvalidRequest, NotFound, Unsupported
+from pyengine.events import EventStream
+from pyengine.model.event import FilterTexts
+from pyengine.model.filters import LIST_FILTERS, PRUNE_FILTERS, ContainerFilter
+from pyengine.model.info import ContainerInfo
+from pyengine.model.options import ContainerOptions
+from pyengine.model.options_words import integer
+from pyengine.model.result import Result
+from pyengine.model.state import Status
+from pyengine.model.system import EngineInfo, VersionInfo
+from pyengine.store.layout import Layout
+
+__all__ = ["ContainerCollection", "Engine", "PruneReport"]
+
+_LEVELS = ("debug", "info", "warn", "warning", "error", "fatal")
+
+
+@frozen
+class PruneReport:
+    """What was removed: ids, and how many bytes that gave back."""
+
+    deleted: tuple[str, ...] = ()
+    reclaimed: int = 0
+
+
+class ContainerCollection:
+    """The containers of an engine's root, whoever made them."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def infos(
+        self,
+        all: bool = False,
+        filters: FilterTexts | None = None,
+        limit: int | None = None,
+        *,
+        size: bool = False,
+    ) -> list[ContainerInfo]:
+        """As `list`, but each container inspected."""
+        wanted = ContainerFilter.parse(filters, LIST_FILTERS)
+        most = None if limit is None else integer(limit, "limit", -1, 1 << 31)
+        infos = looking.all_infos(self._house, size=size)
+        if not all and not (most and most > 0) and not wanted.asks_for_state:
+            infos = (info for info in infos if info.status in (Status.RUNNING, Status.PAUSED))
+        found = wanted.select(infos, time.time())
+        return found[:most] if most and most > 0 else found
+
+    def list(
+        self, all: bool = False, filters: FilterTexts | None = None, limit: int | None = None
+    ) -> list[Container]:
+        """The running ones, or *all*, the newest first; with *limit* only so many of all.
+
+        *filters* are Docker's (row O21), such as ``{"label": "tier=db", "status": "exited"}``;
+        a filter of state asks for all. Raises `InvalidRequest` for others.
+        """
+        return [Container(info.id, self._house) for info in self.infos(all, filters, limit)]
+
+    def get(self, name_or_id: str) -> Container:
+        """The container with this name, id, or unique beginning of an id.
+
+        Raises `ContainerNotFound`.
+        """
+        self._house.enter()
+        return Container(self._house.catalog.find(name_or_id), self._house)
+
+    def prune(self, filters: FilterTexts | None = None) -> PruneReport:
+        """Remove every container that does not run (row O33); *filters*: label, label!, until."""
+        wanted = ContainerFilter.parse(filters, PRUNE_FILTERS)
+        deleted, reclaimed = [], 0
+        infos = looking.all_infos(self._house, size=True)
+        ended = (one for one in infos if one.status in (Status.CREATED, Status.EXITED, Status.DEAD))
+        for info in wanted.select(ended, time.time()):
+            try:
+                ending.remove(self._house, info.id)
+            except NotFound:
+                continue
+            deleted.append(info.id)
+            reclaimed += info.size or 0
+        self._house.events.emit("container", "prune", "", {"reclaimed": str(reclaimed)})
+        return PruneReport(tuple(deleted), reclaimed)
+
+    def __iter__(self) -> Iterator[Container]:
+        return iter(self.list(all=True))
+
+    def __contains__(self, container: object) -> bool:
+        """Whether a container with this name or id, or this handle, is there."""
+        wanted = container.id if isinstance(container, Container) else container
+        if not isinstance(wanted, str) or not wanted:
+            return False
+        self._house.enter()
+        try:
+            self._house.catalog.find(wanted)
+        except (ContainerNotFound, InvalidRequest):
+            return False
+        return True
+
+
+class _NotBuilt:
+    """A collection that this version does not have: whatever is asked of it says so."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self._what = what
+        self._remedy = remedy
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise Unsupported(f"{self._what}.{name}", f"{self._what} are not built yet", self._remedy)
+
+    def __iter__(self) -> Iterator[Any]:
+        raise Unsupported(self._what, f"{self._what} are not built yet", self._remedy)
+
+
+_IMAGES = "use host: or rootfs:/directory as the image"
+_NETWORKS = "use network=None, or network='host'"
+_VOLUMES = "bind a directory of the host"
+
+
+class Engine:
+    """A container engine in this process. Nothing happens until it is used.
+
+    *root* is where it keeps things on disk (default: PYENGINE_ROOT, else the user's own place),
+    *owner* to whom its containers belong by default: ``process``, they end with it. Features
+    named in *require* must be there, or `Unsupported` is raised now. Close it, or use it in a
+    ``with``: its containers end then. After a fork it raises `ForeignProcess` in the child.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        run_root: str | os.PathLike[str] | None = None,
+        owner: str = "process",
+        require: Iterable[str] = (),
+        registry_config: str | os.PathLike[str] | None = None,
+        log_level: str | None = None,
+    ) -> None:
+        if owner not in ("process", "none"):
+            raise InvalidRequest("owner", owner, expected="'process' or 'none'")
+        if registry_config is not None:
+            raise Unsupported("registry_config=", "registries are not built yet", "leave it out")
+        if log_level is not None and log_level not in _LEVELS:
+            raise InvalidRequest("log_level", log_level, expected=", ".join(_LEVELS))
+        self._owner = owner
+        self._house = House(Layout.of(root, run_root))
+        self._closer = weakref.finalize(self, close_house, self._house)
+        self.containers = ContainerCollection(self._house)
+        self.images = _NotBuilt("images", _IMAGES)
+        self.networks = _NotBuilt("networks", _NETWORKS)
+        self.volumes = _NotBuilt("volumes", _VOLUMES)
+        _require(require)
+
+    @property
+    def root(self) -> str:
+        """The directory in which this engine keeps what it has."""
+        return self._house.layout.root
+
+    # --- containers ---
+
+    def run(
+        self,
+        image: str,
+        command: object = None,
+        *,
+        check: bool = False,
+        timeout: float | None = None,
+        keep: bool = False,
+        **options: object,
+    ) -> Result:
+        """Run a container to its end, and remove it unless it is to be kept.
+
+        *command* is a list, or a text split as a shell would; no shell runs unless it is named.
+        After *timeout* seconds the container is killed and `TimedOut` raised with what it had
+        said. With *check* an exit code other than 0 raises `ProgramFailed`. *options* are those
+        of the reference. Raises `InvalidRequest` before anything is made, `ImageNotFound`,
+        `ExecutableNotFound`, `NotExecutable`, `AlreadyExists`, `KernelError`, `Unsupported`.
+        """
+        asked = self._options(image, command, options)
+        result = running_once.run(self._house, asked, timeout=timeout, keep=keep)
+        return result.check() if check else result
+
+    def start(
+        self,
+        image: str,
+        command: object = None,
+        *,
+        timeout: float | None = None,
+        ready: object = None,
+        **options: object,
+    ) -> Container:
+        """Make a container and start it; what cannot start is removed again. As `run`."""
+        if ready is not None:
+            raise Unsupported("ready=", "conditions are not built yet", "poll it with exec()")
+        asked = self._options(image, command, options)
+        container_id = starting.create_and_start(self._house, asked, timeout=timeout)
+        return Container(container_id, self._house)
+
+    def create(self, image: str, command: object = None, **options: object) -> Container:
+        """Make a container that does not run yet. As `run`."""
+        record = making.create(self._house, self._options(image, command, options))
+        return Container(record.spec.id, self._house)
+
+    def _options(
+        self, image: str, command: object, options: dict[str, object]
+    ) -> ContainerOptions:
+        if self._owner != "process":
+            options.setdefault("owner", self._owner)
+        return ContainerOptions.from_keywords(image, command, **options)
+
+    def pull(self, reference: str, **options: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise Unsupported(f"pulling {reference!r}", "registries are not built yet", _IMAGES)
+
+    def build(self, context: object = ".", **options: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise Unsupported("building images", "builds are not built yet", _IMAGES)
+
+    # --- the engine itself ---
+
+    def info(self) -> EngineInfo:
+        """What this engine and its host are (row O41)."""
+        from pyengine.containers.host_info import engine_info
+
+        return engine_info(self._house)
+
+    def version(self) -> VersionInfo:
+        """Versions of the engine, its API, the kernel (row O42)."""
+        from pyengine.containers.host_info import version_info
+
+        return version_info()
+
+    def events(
+        self,
+        *,
+        since: object = None,
+        until: object = None,
+        filters: FilterTexts | None = None,
+        timeout: float | None = None,
+    ) -> EventStream:
+        """What happens in this engine, as it happens (row O35).
+
+        *since* and *until* are moments as in `Container.logs`; with them the last 256 events
+        come first. Raises `InvalidRequest`, and while iterating `TimedOut`.
+        """
+        from pyengine.model.moments import parse_time
+
+        self._house.enter()
+        first = None if since is None else parse_time(since, "since") / 1e9
+        last = None if until is None else parse_time(until, "until") / 1e9
+        return self._house.events.stream(since=first, until=last, filters=filters, timeout=timeout)
+
+    def close(self) -> None:
+        """End and remove all containers of this process, and give everything back."""
+        self._closer()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Engine({self.root!r})"
+
+
+def close_house(house: House) -> None:
+    """End what belongs to this process; once, and never in a fork of it."""
+    if house.begin_close():
+        ending.close(house)
+        house.end_close()
+
+
+def _require(features: Iterable[str]) -> None:
+    for feature in (features,) if isinstance(features, str) else features:
+        from pyengine.containers.host_info import has_feature
+
+        has_feature(feature)

@@ -1,0 +1,266 @@
+"""A program in a container, held by its streams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from io import BufferedReader, RawIOBase
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from pyengine.containers.inbox import Inbox, OutputChunk
+from pyengine.errors import TimedOut, WrongState
+from pyengine.linux.terminal import set_window_size
+from pyengine.model.signals import SIGKILL, parse_signal
+from pyengine.model.state import ExitStatus
+
+if TYPE_CHECKING:
+    from pyengine.containers.attaching import Attachment
+    from pyengine.containers.execution import Execution
+    from pyengine.containers.house import House
+
+__all__ = ["InputWriter", "OutputChunk", "Process"]
+
+
+class InputWriter:
+    """A program's standard input; writing waits until the program takes it."""
+
+    def __init__(self, fd: int, *, is_terminal: bool = False) -> None:
+        self._fd = fd
+        self._is_terminal = is_terminal
+
+    def write(self, data: bytes) -> int:
+        """Write all of *data* and answer its length.
+
+        Raises `BrokenPipeError` where the program reads no more.
+        """
+        rest = memoryview(data)
+        while rest:
+            if self._fd < 0:
+                raise BrokenPipeError("the program's input is closed")
+            try:
+                rest = rest[os.write(self._fd, rest) :]
+            except OSError as error:  # EIO: its terminal is gone
+                raise BrokenPipeError("the program reads no more") from error
+        return len(data)
+
+    def close(self) -> None:
+        """Let the program see the end of its input; with a terminal that is the EOT character."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._fd < 0
+
+
+class _Output(RawIOBase):
+    """One stream of an `Inbox` as a file."""
+
+    def __init__(self, inbox: Inbox, stream: str) -> None:
+        self._inbox = inbox
+        self._stream = stream
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        if not self._rest:
+            chunk = self._inbox.next(self._stream)
+            if chunk is None:
+                return 0
+            self._rest = chunk.data
+        view = memoryview(buffer)  # type: ignore[arg-type]
+        piece = self._rest[: len(view)]
+        view[: len(piece)] = piece
+        self._rest = self._rest[len(piece) :]
+        return len(piece)
+
+
+class _Backend(Protocol):
+    """What a `Process` asks of who watches its program."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def inbox(self) -> Inbox: ...
+    def open_stdin(self) -> InputWriter | None: ...
+    def wait(self, timeout: float | None) -> ExitStatus | None: ...
+    def signal(self, number: int) -> None: ...
+    def resize(self, rows: int, columns: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Process:
+    """A program in a container: its streams, its end, its terminal.
+
+    Iterate over it for everything it says, as `OutputChunk` values in order; or read
+    `stdout` and `stderr`, binary files, each for itself. With a terminal there is only `stdout`.
+    """
+
+    def __init__(self, backend: _Backend) -> None:
+        self._backend = backend
+        self._stdin: InputWriter | None = None
+        self.stdout = BufferedReader(_Output(backend.inbox, "stdout"))
+        self.stderr = BufferedReader(_Output(backend.inbox, "stderr"))
+
+    @property
+    def pid(self) -> int:
+        """Its process id on the host; 0 for a container's own program that does not run yet."""
+        return self._backend.pid
+
+    @property
+    def stdin(self) -> InputWriter | None:
+        """Its input, if it was asked for (and, for an attached container, once it runs)."""
+        if self._stdin is None:
+            self._stdin = self._backend.open_stdin()
+        return self._stdin
+
+    def __iter__(self) -> Iterator[OutputChunk]:
+        while (chunk := self._backend.inbox.next()) is not None:
+            yield chunk
+
+    def wait(self, timeout: float | None = None) -> ExitStatus:
+        """Wait until it has ended. Raises `TimedOut` after *timeout* seconds; it runs on then."""
+        ended = self._backend.wait(timeout)
+        if ended is None:
+            raise TimedOut("waiting for a program", timeout or 0.0)
+        return ended
+
+    def poll(self) -> int | None:
+        """Its exit code, or `None` while it runs."""
+        ended = self._backend.wait(0)
+        return None if ended is None else ended.exit_code
+
+    def kill(self, signal: str | int = "SIGKILL") -> None:
+        """Send it *signal*; SIGKILL ends everything it has started as well."""
+        self._backend.signal(parse_signal(signal))
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell its terminal how large it is. Raises `WrongState` where it has none."""
+        self._backend.resize(rows, columns)
+
+    def close(self) -> None:
+        """Let go: a program that was put into a container ends, an attached one goes on."""
+        if self._stdin is not None:
+            self._stdin.close()
+        self._backend.close()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Executed:
+    """The backend of a program that was put into a container."""
+
+    def __init__(self, house: House, execution: Execution) -> None:
+        self._house = house
+        self._execution = execution
+        self._stdin_fd = execution.streams.stdin
+        self.inbox = Inbox(lambda: execution.unpause(house.supervisor.resume))
+        execution.collect(self.inbox.hear, b"", keep_stdin=True)
+        execution.on_done = self.inbox.end
+        house.supervisor.watch(execution)
+
+    @property
+    def pid(self) -> int:
+        return self._execution.pid
+
+    def open_stdin(self) -> InputWriter | None:
+        fd, self._stdin_fd = self._stdin_fd, -1
+        return None if fd < 0 else InputWriter(fd)
+
+    def wait(self, timeout: float | None) -> ExitStatus | None:
+        return self._execution.exit if self._execution.done.wait(timeout) else None
+
+    def signal(self, number: int) -> None:
+        if number == SIGKILL:
+            self._execution.kill()
+        else:
+            self._execution.signal(number)
+
+    def resize(self, rows: int, columns: int) -> None:
+        self._execution.resize(rows, columns)
+
+    def close(self) -> None:
+        if self._stdin_fd >= 0:
+            os.close(self._stdin_fd)
+            self._stdin_fd = -1
+        if not self._execution.done.is_set():
+            self._execution.kill()
+            self._execution.done.wait()
+        self.inbox.end()
+
+
+class Attached:
+    """The backend of a container's own program."""
+
+    def __init__(self, attachment: Attachment, *, stdin: bool) -> None:
+        self._attachment = attachment
+        self._wants_stdin = stdin
+        self.inbox: Inbox = attachment
+
+    @property
+    def pid(self) -> int:
+        running = self._attachment.running
+        return running.born.pid if running is not None else 0
+
+    def open_stdin(self) -> InputWriter | None:
+        running = self._attachment.running
+        if not self._wants_stdin or running is None:
+            return None
+        fd = running.open_stdin()
+        if fd < 0:
+            return None
+        return _AttachedInput(fd, running.close_stdin)
+
+    def wait(self, timeout: float | None) -> ExitStatus | None:
+        from pyengine.containers import ending
+
+        running = self._attachment.running
+        if running is not None:
+            return running.exit if running.done.wait(timeout) else None
+        try:
+            return ending.wait(
+                self._attachment.house, self._attachment.container_id, "next-exit", timeout
+            )
+        except TimedOut:
+            return None
+
+    def signal(self, number: int) -> None:
+        from pyengine.containers import ending
+
+        ending.send(self._attachment.house, self._attachment.container_id, number)
+
+    def resize(self, rows: int, columns: int) -> None:
+        running = self._attachment.running
+        if running is None or running.terminal < 0:
+            raise WrongState(self._attachment.container_id[:12], "without a terminal", "resize")
+        set_window_size(running.terminal, rows, columns)
+
+    def close(self) -> None:
+        self._attachment.detach()
+
+
+class _AttachedInput(InputWriter):
+    """The input of a container: when its first user is done with it, so is the program."""
+
+    def __init__(self, fd: int, on_close: object) -> None:
+        super().__init__(fd)
+        self._on_close = on_close
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._on_close()  # type: ignore[operator]
