@@ -1,5 +1,8 @@
 """How Sphinx makes these pages; every example in them is run by ``-b doctest``."""
 
+import os
+import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -25,14 +28,14 @@ autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 add_module_names = False
 
-# Examples work in a root of their own, which is gone when they are done.
-doctest_global_setup = """
-import os, tempfile
-import pyengine
+doctest_global_setup = "import pyengine; from pyengine import *"
 
-_examples = tempfile.TemporaryDirectory(prefix="pyengine-examples-")
-os.environ["PYENGINE_ROOT"] = _examples.name
-"""
-doctest_global_cleanup = """
-_examples.cleanup()
-"""
+
+def setup(_app):
+    """Examples work in a root of their own, which goes when they are done."""
+    if "doctest" in sys.argv:
+        _roots.append(tempfile.TemporaryDirectory(prefix="pyengine-examples-"))
+        os.environ["PYENGINE_ROOT"] = _roots[0].name
+
+
+_roots = []

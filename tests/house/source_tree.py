@@ -73,8 +73,21 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def public_definitions(path: Path) -> Iterator[tuple[str, Definition]]:
-    """Every class, function and method of *path* that a reader may call, with its full name."""
-    return _public(parsed(path), "")
+    """Every class, function and method of *path* that a reader may call, with its full name.
+
+    Where the module lists its public names, those; else all that do not begin with ``_``.
+    """
+    listed = _listed(parsed(path))
+    for name, node in _public(parsed(path), ""):
+        if listed is None or name.partition(".")[0] in listed:
+            yield name, node
+
+
+def _listed(tree: ast.Module) -> set[str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return None
 
 
 def _public(node: ast.Module | ast.ClassDef, above: str) -> Iterator[tuple[str, Definition]]:

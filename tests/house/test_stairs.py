@@ -10,7 +10,7 @@ import pyengine
 # From the ground floor up.  A room may use the rooms below it; rooms on one step do not
 # know each other.
 STAIRS = [
-    {"errors"},
+    {"errors", "version"},
     {"model"},
     {"linux", "store"},
     {"events"},
@@ -19,6 +19,7 @@ STAIRS = [
     {"build"},
     {"container", "process", "image", "network", "volume"},
     {"engine"},
+    {"default"},
     {"front"},
     {"aio", "cli", "rest", "pytest_plugin", "notebook"},
 ]
