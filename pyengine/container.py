@@ -21,6 +21,7 @@ from pyengine.containers import (
 )
 from pyengine.errors import InvalidRequest
 from pyengine.model import options_program as read
+from pyengine.model.options_files import read_env_files
 from pyengine.model.options_words import flag
 from pyengine.process import Attached, Executed, Process
 
@@ -164,6 +165,7 @@ class Container:
         argv: str | list[str] | tuple[str, ...],
         *,
         env: object = None,
+        env_file: object = None,
         workdir: str | None = None,
         user: str | int | None = None,
         stdin: object = None,
@@ -174,12 +176,13 @@ class Container:
     ) -> Result:
         """Run a program inside, to its end.
 
-        *stdin* is bytes, a text or a file. After *timeout* seconds everything it has started is
+        *env* goes over what *env_file*, a path or several, says, and that over the container's
+        own. *stdin* is bytes, a text or a file. After *timeout* seconds everything it has started is
         killed and `TimedOut` raised, with what it had said. With *check* another exit code
         than 0 raises `ProgramFailed`. Raises `WrongState`, `ExecutableNotFound`,
         `NotExecutable` and `InvalidRequest`.
         """
-        options = _join_options(argv, env, workdir, user, tty, privileged, None)
+        options = _join_options(argv, env, env_file, workdir, user, tty, privileged)
         given = None if stdin is None else read.standard_input(stdin)
         result = joining.execute(self._house, self.id, options, stdin=given, timeout=timeout)
         return result.check() if check else result
@@ -189,6 +192,7 @@ class Container:
         argv: str | list[str] | tuple[str, ...],
         *,
         env: object = None,
+        env_file: object = None,
         workdir: str | None = None,
         user: str | int | None = None,
         stdin: bool = False,
@@ -201,7 +205,9 @@ class Container:
         With *stdin* it has an input to write to; with *tty* a terminal of *console_size* rows
         and columns. Raises as `exec`.
         """
-        options = _join_options(argv, env, workdir, user, tty, privileged, console_size, stdin)
+        options = _join_options(
+            argv, env, env_file, workdir, user, tty, privileged, console_size, stdin
+        )
         return Process(Executed(self._house, joining.join(self._house, self.id, options)))
 
     def attach(
@@ -248,8 +254,16 @@ class Container:
         Times are seconds since 1970, a `datetime.datetime`, or texts such as ``"10m"`` (ago) and
         RFC 3339. With *timestamps* each line begins with its own.
         """
-        lines = self.read_logs(stdout=stdout, stderr=stderr, since=since, until=until, tail=tail)
-        return outputs.as_text(lines, timestamps=timestamps)
+        return outputs.text(
+            self._house,
+            self.id,
+            stdout=stdout,
+            stderr=stderr,
+            since=since,
+            until=until,
+            tail=tail,
+            timestamps=timestamps,
+        )
 
     def read_logs(
         self,
@@ -311,11 +325,12 @@ def _interval(given: float) -> float:
 def _join_options(
     argv: object,
     env: object,
+    env_file: object,
     workdir: str | None,
     user: str | int | None,
     tty: bool,
     privileged: bool,
-    console_size: tuple[int, int] | None,
+    console_size: tuple[int, int] | None = None,
     stdin: bool = False,
 ) -> joining.JoinOptions:
     words = read.command_words(argv, "exec command")
@@ -323,7 +338,10 @@ def _join_options(
         raise InvalidRequest("exec command", argv, why="No exec command specified")
     return joining.JoinOptions(
         argv=words,
-        env=() if env is None else read.environment(env),
+        env=(
+            *(() if env_file is None else read_env_files(env_file)),
+            *(() if env is None else read.environment(env)),
+        ),
         workdir="" if workdir is None else read.workdir(workdir),
         user="" if user is None else read.user(user),
         tty=flag(tty, "tty"),

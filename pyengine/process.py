@@ -50,6 +50,11 @@ class InputWriter:
         if fd >= 0:
             os.close(fd)
 
+    def __del__(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""

@@ -14,6 +14,7 @@ from pyengine.containers.compile import DeviceNode, Root, Surroundings, compile_
 from pyengine.containers.failure import start_error
 from pyengine.containers.identity import Identity
 from pyengine.containers.name_files import hosts_of, resolv_of
+from pyengine.containers.sweeper import remove
 from pyengine.errors import EngineError, InvalidRequest, KernelError
 from pyengine.linux import native, probe
 from pyengine.linux.cgroup import Cgroup, Hierarchy
@@ -101,6 +102,7 @@ def give_birth(
     streams = Streams()
     try:
         policy, nodes = _devices(spec)
+        _prepare_root(home)
         _prepare_mounts(spec, home)
         identity = _identity(record, home, spec)
         cgroup = Cgroup.create(
@@ -223,7 +225,12 @@ def _surroundings(
     seccomp = spec.security.seccomp
     return Surroundings(
         root=Root(
-            record.lowers, home.upper, home.work, layout.mountpoint, nested=record.nested
+            record.lowers,
+            home.upper,
+            home.work,
+            layout.mountpoint,
+            volatile=spec.owner == "process",  # it is gone before the disk could be needed
+            nested=record.nested,
         ),
         identity=identity,
         filter=None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
@@ -293,6 +300,15 @@ def _devices(spec: ContainerSpec) -> tuple[DevicePolicy, tuple[DeviceNode, ...]]
     ours = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")}
     wanted = {node.path: node for node in nodes if node.path not in ours}
     return device_policy(tuple(rules), privileged=security.privileged), tuple(wanted.values())
+
+
+def _prepare_root(home: Home) -> None:
+    """Let a container start again: a volatile overlay marks its work directory as not to be
+    trusted after a crash (overlayfs.rst); ours is trusted no longer than its process lives.
+    """
+    if os.path.isdir(f"{home.work}/work/incompat"):
+        remove(home.work)
+        os.mkdir(home.work, 0o700)
 
 
 # --- mounts ----------------------------------------------------------------------------------

@@ -145,8 +145,8 @@ def stop(
         if status_of(house, container_id) is Status.PAUSED:
             _thaw(house, container_id)
     if not wait_end(house, container_id, None if patience < 0 else patience):
-        kill(house, container_id)
         house.tell("kill", record, signal=str(SIGKILL))
+        kill(house, container_id)
     house.tell("stop", record)
 
 
@@ -295,6 +295,14 @@ def remove(house: House, container_id: str, *, force: bool = False) -> None:
         except WrongState:
             pass
     _discard(house, record)
+
+
+def abandon(house: House, container_id: str) -> None:
+    """Remove what failed half-way, whatever state it is in, if it is still there."""
+    try:
+        remove(house, container_id, force=True)
+    except ContainerNotFound:
+        return
 
 
 def close(house: House) -> None:

@@ -24,7 +24,10 @@ class Feeder:
         self._on_end = on_end
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._fd = _descriptor(source)
+        self._is_descriptor = self._fd >= 0
         self._source = source
+        self._lock = threading.Lock()
+        self._users = 2
         work = self._copy_file if self._fd < 0 else self._copy_descriptor
         self._thread = threading.Thread(
             target=self._run, args=(work,), name="pyengine-input", daemon=True
@@ -34,8 +37,16 @@ class Feeder:
     def close(self) -> None:
         """Stop copying. A ``read`` that waits for its file is not waited for."""
         os.eventfd_write(self._stop, 1)
-        if self._fd >= 0:
+        if self._is_descriptor:
             self._thread.join()
+        self._release()
+
+    def _release(self) -> None:
+        """The last of the two who use the eventfd closes it."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                os.close(self._stop)
 
     def _run(self, work: Callable[[], None]) -> None:
         try:
@@ -45,7 +56,7 @@ class Feeder:
             if self._fd >= 0:
                 os.close(self._fd)
             self._on_end()
-            os.close(self._stop)
+            self._release()
 
     def _copy_descriptor(self) -> None:
         poll = select.poll()

@@ -297,6 +297,7 @@ def execute(
         if not execution.done.is_set():
             execution.kill()
             drive(execution, None)
+            execution.cgroup.remove()  # it is empty once the last of them is gone
         if feeder is not None:
             feeder.close()
     stdout, stderr = collector.both()

@@ -2,98 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from pyengine.containers.house import House
-from pyengine.containers.looking import state_of
-from pyengine.errors import ContainerNotFound, InvalidRequest, Unsupported
+from pyengine.containers.logs import follow_logs, log_text, read_logs, require_readable
+from pyengine.containers.recovery import watcher_lives
+from pyengine.errors import ContainerNotFound
 from pyengine.linux.process import open_process
 from pyengine.model.log import LogLine
-from pyengine.model.moments import parse_time
-from pyengine.model.options_words import integer
 from pyengine.model.state import Status
 
-
-def read(
-    house: House,
-    container_id: str,
-    *,
-    stdout: bool = True,
-    stderr: bool = True,
-    since: object = None,
-    until: object = None,
-    tail: object = None,
-) -> Iterator[LogLine]:
-    """The lines that are there now. Raises `InvalidRequest`, and `Unsupported` without a log."""
-    path, wanted = _asked(house, container_id, stdout, stderr, since, until, tail)
-    running = house.running.get(container_id)
-    if running is not None:
-        running.log.flush()
-    from pyengine.containers.logs import read_logs
-
-    return read_logs(path, **wanted)  # type: ignore[arg-type]
+_ALIVE = (Status.RUNNING, Status.PAUSED)
 
 
-def follow(
-    house: House,
-    container_id: str,
-    *,
-    stdout: bool = True,
-    stderr: bool = True,
-    since: object = None,
-    until: object = None,
-    tail: object = None,
-    timeout: float | None = None,
-) -> Iterator[LogLine]:
-    """The lines that are there, and those that come until the container ends.
+def read(house: House, container_id: str, **window: Any) -> Iterator[LogLine]:
+    """The entries that are there now; *window* as `read_logs` has it.
 
-    Raises `TimedOut` after *timeout* seconds.
+    Raises `Unsupported` where no log is kept.
     """
-    path, wanted = _asked(house, container_id, stdout, stderr, since, until, tail)
+    return read_logs(_log_of(house, container_id), **window)
+
+
+def text(house: House, container_id: str, **window: Any) -> str:
+    """The same as one text; *window* as `log_text` has it."""
+    return log_text(_log_of(house, container_id), **window)
+
+
+def follow(house: House, container_id: str, **window: Any) -> Iterator[LogLine]:
+    """The entries that are there, and those that come until the container ends.
+
+    *window* is as `follow_logs` has it.
+    """
+    path = _log_of(house, container_id)
     state = house.catalog.state(container_id)
-    pidfd = open_process(state.pid, state.start_time)
+    pidfd = open_process(state.pid, state.start_time) if state.status in _ALIVE else None
 
     def is_finished() -> bool:
+        # its watcher writes this down beside the log, after the log's last entry
         try:
-            return state_of(house, container_id).status not in (
-                Status.RUNNING,
-                Status.PAUSED,
-            ) and (container_id not in house.running)
+            now = house.catalog.state(container_id)
         except ContainerNotFound:
             return True
+        return now.status not in _ALIVE or not watcher_lives(house.layout, now.watcher)
 
-    from pyengine.containers.logs import follow_logs
-
-    return follow_logs(path, ended=pidfd, is_finished=is_finished, timeout=timeout, **wanted)  # type: ignore[arg-type]
-
-
-def as_text(lines: Iterable[LogLine], *, timestamps: bool) -> str:
-    """All *lines* as one text; bytes that are not UTF-8 show as U+FFFD."""
-    if timestamps:
-        return "".join(line.stamped() for line in lines)
-    return b"".join(line.data for line in lines).decode(errors="replace")
+    return follow_logs(path, ended=pidfd, is_finished=is_finished, **window)
 
 
-def _asked(
-    house: House,
-    container_id: str,
-    stdout: bool,
-    stderr: bool,
-    since: object,
-    until: object,
-    tail: object,
-) -> tuple[str, dict[str, object]]:
+def _log_of(house: House, container_id: str) -> str:
     house.enter()
     record = house.catalog.record(container_id)
-    if record.spec.log.driver == "none":
-        missing = "configured logging driver does not support reading"
-        raise Unsupported("reading logs", missing, "use log='json-file'")
-    if not stdout and not stderr:
-        raise InvalidRequest("logs", (stdout, stderr), why="you must choose at least one stream")
-    return house.catalog.home(container_id).log, {
-        "stdout": stdout,
-        "stderr": stderr,
-        "since": None if since is None else parse_time(since, "since"),
-        "until": None if until is None else parse_time(until, "until"),
-        "tail": None if tail in (None, "all") else integer(tail, "tail", 0),
-    }
+    require_readable(record.spec.log)
+    return house.catalog.home(container_id).log

@@ -63,6 +63,15 @@ def _lives(owner: owners.Owner) -> bool:
     return is_alive(owner.pid, owner.start_time)
 
 
+def watcher_lives(layout: Layout, watcher: str) -> bool:
+    """Whether the process with the owner directory *watcher* is still there."""
+    try:
+        owner = records.read(f"{layout.owners}/{watcher}/owner.json", owners.Owner)
+    except StoreError:
+        return False
+    return owner is not None and _lives(owner)
+
+
 def _remove_owner(layout: Layout, hierarchy: Hierarchy, name: str) -> None:
     for container_id in owners.containers_of(layout, name):
         end_cgroup(layout, hierarchy, name, container_id)
@@ -97,7 +106,7 @@ def settle(layout: Layout, hierarchy: Hierarchy, container_id: str) -> None:
         return
     if state.status not in (Status.RUNNING, Status.PAUSED):
         return
-    if state.watcher in owners.names(layout):
+    if watcher_lives(layout, state.watcher):
         return
     end_cgroup(layout, hierarchy, STEADY, container_id)
     error = "its watcher was killed"

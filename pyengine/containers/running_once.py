@@ -33,12 +33,12 @@ def run(
         running = _start(house, container_id, options, collector, keep)
         in_time = _follow(running, deadline)
     except BaseException:
-        ending.remove(house, container_id, force=True)
+        ending.abandon(house, container_id)
         raise
     stdout, stderr = collector.both()
     if not in_time:
         if keep:
-            ending.remove(house, container_id, force=True)
+            ending.abandon(house, container_id)
         raise TimedOut(
             f"running {options.image} {' '.join(record.spec.argv)}"[:200],
             timeout or 0.0,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from attrs import evolve
 
 from pyengine.containers.birth import Born, Neighbour, give_birth
-from pyengine.containers.ending import kill, record_end, remove
+from pyengine.containers.ending import abandon, kill, record_end
 from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
 from pyengine.containers.log_writer import LogWriter
@@ -111,7 +111,7 @@ def create_and_start(
         if timeout is not None and time.monotonic() - before > timeout:
             raise TimedOut(f"starting container {container_id[:12]}", timeout)
     except BaseException:
-        remove(house, container_id, force=True)
+        abandon(house, container_id)
         raise
     return container_id
 
@@ -155,13 +155,14 @@ def _record_failure(
 
 def _log(record: ContainerRecord, path: str) -> LogWriter:
     spec = record.spec
-    options = dict(spec.log.options)
-    wants = options.keys() & {"labels", "labels-regex", "env", "env-regex", "tag"}
-    if not wants:
-        return LogWriter(path, spec.log)
-    from pyengine.model.log_options import attributes_of
+    if not _ATTRIBUTES.isdisjoint(dict(spec.log.options)):
+        from pyengine.containers.logs import attributes_for
 
-    return LogWriter(path, spec.log, attributes_of(spec.log, dict(spec.labels), spec.env))
+        return LogWriter(path, spec.log, attributes_for(spec))
+    return LogWriter(path, spec.log)
+
+
+_ATTRIBUTES = frozenset(("labels", "labels-regex", "env", "env-regex", "tag"))
 
 
 def _neighbour(house: House) -> Callable[[str], Neighbour]:

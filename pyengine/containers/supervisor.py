@@ -117,7 +117,7 @@ class Supervisor:
                     self._tell(epoll, watched, fd)
                 except Exception:  # noqa: BLE001  (one container's trouble is not the others')
                     threading.excepthook(
-                        threading.ExceptHookArgs((*sys.exc_info(), self._thread))  # type: ignore[arg-type]
+                        threading.ExceptHookArgs((*sys.exc_info(), self._thread))
                     )
 
     def _tell(self, epoll: select.epoll, watched: Watched, fd: int) -> None:

@@ -59,7 +59,7 @@ def has_time_namespaces() -> bool:
 @cache
 def operating_system() -> str:
     """What the host calls itself: PRETTY_NAME of os-release(5)."""
-    for path in ("/etc/os-release", "/usr/lib/os-release"):
+    for path in ("/usr/lib/os-release", os.path.realpath("/etc/os-release")):
         for line in (files.read_or_none(path) or b"").decode("utf-8", "replace").split("\n"):
             if line.startswith("PRETTY_NAME="):
                 return line.partition("=")[2].strip().strip("\"'")

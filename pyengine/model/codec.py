@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @cache
-def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
+def _fields(kind: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((field.name, field.default) for field in attrs.fields(kind))
 
 
@@ -48,7 +48,7 @@ def from_plain(kind: type[T], plain: Any) -> T:
     Raises `ValueError` where *plain* is not one.
     """
     try:
-        value: T = _reader(kind)(plain)
+        value: T = _reader(typing.cast("Any", kind))(plain)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a {kind.__name__}: {error}") from error
     return value
