@@ -177,9 +177,9 @@ class Container:
         """Run a program inside, to its end.
 
         *env* goes over what *env_file*, a path or several, says, and that over the container's
-        own. *stdin* is bytes, a text or a file. After *timeout* seconds everything it has started is
-        killed and `TimedOut` raised, with what it had said. With *check* another exit code
-        than 0 raises `ProgramFailed`. Raises `WrongState`, `ExecutableNotFound`,
+        own. *stdin* is bytes, a text or a file. After *timeout* seconds everything it has
+        started is killed and `TimedOut` raised, with what it had said. With *check* another exit
+        code than 0 raises `ProgramFailed`. Raises `WrongState`, `ExecutableNotFound`,
         `NotExecutable` and `InvalidRequest`.
         """
         options = _join_options(argv, env, env_file, workdir, user, tty, privileged)
