@@ -110,7 +110,7 @@ static void cover(const struct recipe *recipe)
         else if (empty)
             must(mount(empty, path->name, NULL, MS_BIND, NULL), path->name);
         else
-            must(mount("tmpfs", empty = path->name, "tmpfs", MS_RDONLY, "size=0"), path->name);
+            must(mount("none", empty = path->name, "tmpfs", MS_RDONLY, "size=0"), path->name);
     }
 }
 

@@ -1,6 +1,6 @@
 /* A program in a running container for each line on stdin; answers with nanoseconds.
  *
- * exec OPTIONS -p PID -- PROGRAM ARGUMENT...   (-2 and -1: the container's own cgroups, to join) */
+ * exec OPTIONS [-L LOG] -p PID -- PROGRAM ARGUMENT...   (-2 and -1: the container's own cgroups, to join) */
 #define _GNU_SOURCE
 #include "container.h"
 #include <fcntl.h>
@@ -57,7 +57,7 @@ static int open_or_none(const char *directory, const char *name, int flags)
 
 /* The pid and time namespaces are joined by the parent: the first only works for its children, the second
  * only with memory of one's own, and to clone that would cost more. */
-static int run_inside(const struct recipe *recipe, pid_t pid)
+static int run_inside(const struct recipe *recipe, pid_t pid, int log)
 {
     struct visit its = {.recipe = recipe};
     int out[2], err[2], status;
@@ -77,7 +77,7 @@ static int run_inside(const struct recipe *recipe, pid_t pid)
         die("clone");
     close(out[1]);
     close(err[1]);
-    drain(out[0], err[0], -1);
+    drain(out[0], err[0], log);
     if (waitpid(child, &status, 0) < 0)
         die("wait");
     int done[] = {out[0], err[0], its.stdio[0], its.target, cgroup, its.tasks};
@@ -92,11 +92,13 @@ int main(int argc, char **argv)
     struct recipe recipe = {0};
     char line[64];
     pid_t pid = 0;
-    int option;
+    int log = -1, option;
 
-    while ((option = getopt(argc, argv, RECIPE_OPTIONS "p:")) != -1) {
+    while ((option = getopt(argc, argv, RECIPE_OPTIONS "L:p:")) != -1) {
         if (option == 'p')
             pid = atoi(optarg);
+        else if (option == 'L')
+            log = open(optarg, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         else if (!read_option(&recipe, option, optarg))
             return 2;
     }
@@ -106,7 +108,7 @@ int main(int argc, char **argv)
     while (fgets(line, sizeof line, stdin)) {
         int64_t began = now();
 
-        if (run_inside(&recipe, pid) != 0)
+        if (run_inside(&recipe, pid, log) != 0)
             die("the program failed");
         printf("%lld\n", (long long)(now() - began));
         fflush(stdout);

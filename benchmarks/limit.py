@@ -137,11 +137,10 @@ class Limit:
         options = ("-n", str(number), "-j", str(workers))
         return self._command("many", options, program_and_arguments)
 
-    def exec(self, pid: int, program_and_arguments: Sequence[str]) -> list[str]:
+    def exec(self, pid: int, program_and_arguments: Sequence[str], *options: str) -> list[str]:
         """The command that visits the container of *pid*, whose cgroups it joins."""
-        where = cgroups_of(pid).options()
-        options = (*self._privileges, *where, "-p", str(pid))
-        return [program("exec"), *options, "--", *program_and_arguments]
+        where = (*cgroups_of(pid).options(), "-p", str(pid))
+        return [program("exec"), *self._privileges, *where, *options, "--", *program_and_arguments]
 
     def _command(
         self, name: str, options: Sequence[str], program_and_arguments: Sequence[str]

@@ -35,10 +35,9 @@ static void work(const struct recipe *recipe, int number, struct lap *lap, int a
     for (int i = 0; i < number; i++) {
         reap(&containers[i]);
         take_away(&containers[i]);
+        delete_tree(containers[i].trash);
     }
     lap->ended = now();
-    for (int i = 0; i < number; i++)
-        delete_tree(containers[i].trash);
     _exit(0);
 }
 

@@ -35,6 +35,7 @@ class Comparison:
     against: str = ""
     theirs: Sample | None = None
     wanted: Bound | None = None
+    reason: str = ""  # why it is not what was wanted, where that is known
 
     @property
     def ratio(self) -> float | None:
@@ -63,6 +64,7 @@ class Comparison:
             "ratio": self.ratio,
             "wanted": None if self.wanted is None else str(self.wanted),
             "met": self.is_met,
+            "reason": None if self.is_met else self.reason or None,
         }
 
 
@@ -109,7 +111,7 @@ def _row(comparison: Comparison) -> tuple[str, ...]:
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
-    """One line for each of *comparisons* below a head, its columns in line."""
+    """One line for each of *comparisons* below a head, its columns in line; then reasons."""
     rows = [_HEAD, *(_row(comparison) for comparison in comparisons)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = []
@@ -119,4 +121,6 @@ def table(comparisons: Sequence[Comparison]) -> str:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
+    missed = [one for one in comparisons if one.is_met is False and one.reason]
+    lines += [f"{one.what}: {one.reason}" for one in missed]
     return "\n".join(lines)

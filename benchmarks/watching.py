@@ -22,7 +22,7 @@ from benchmarks.samples import Sample
 # MODULE:NAME of what a container's life consists of, in the order it comes; nested ones are
 # counted in those around them too.
 PHASES = (
-    "pyengine.model.options:parse_options",
+    "pyengine.model.options:ContainerOptions.from_keywords",
     "pyengine.containers.making:create",
     "pyengine.containers.spec:resolve",
     "pyengine.containers.rootfs:resolve_image",
@@ -40,7 +40,14 @@ PHASES = (
     "pyengine.linux.native:wait",
     "pyengine.linux.cgroup:Cgroup.remove",
     "pyengine.store.records:write",
-    "pyengine.model.codec:encode",
+    "pyengine.containers.joining:join",
+    "pyengine.containers.joining:_plan",
+    "pyengine.linux.native:Joiner.spawn",
+    "pyengine.linux.cgroup:Cgroup.child",
+    "pyengine.containers.execution:Execution.finish",
+    "pyengine.containers.ending:stop",
+    "pyengine.containers.ending:remove",
+    "pyengine.containers.catalog:Catalog.discard",
 )
 
 
@@ -87,10 +94,16 @@ def _replace(place: str, watch: _Watch) -> bool:
     return True
 
 
+def _short(place: str) -> str:
+    """``native.wait`` for ``pyengine.linux.native:wait``."""
+    module, _, name = place.partition(":")
+    return f"{module.rpartition('.')[2]}.{name}"
+
+
 @contextmanager
 def phases() -> Iterator[Callable[[], None]]:
     """Watch `PHASES` meanwhile, and print what they took; what comes back forgets it so far."""
-    watches = [_Watch(place.partition(":")[2]) for place in PHASES]
+    watches = [_Watch(_short(place)) for place in PHASES]
     missing = [
         place for place, watch in zip(PHASES, watches, strict=True) if not _replace(place, watch)
     ]
@@ -100,12 +113,12 @@ def phases() -> Iterator[Callable[[], None]]:
             watch.spans.clear()
 
     yield forget
-    print(f"\n{'phase':32}  {'p50 µs':>8}  {'p90 µs':>8}  {'calls':>6}", file=sys.stderr)
+    print(f"\n{'phase':38}  {'p50 µs':>8}  {'p90 µs':>8}  {'calls':>6}", file=sys.stderr)
     for watch in watches:
         if watch.spans:
             sample = Sample(watch.spans)
             numbers = f"{number(sample.p50):>8}  {number(sample.p90):>8}  {len(sample):>6}"
-            print(f"{watch.name:32}  {numbers}", file=sys.stderr)
+            print(f"{watch.name:38}  {numbers}", file=sys.stderr)
     for place in missing:
         print(f"{place} is not there (any more)", file=sys.stderr)
 

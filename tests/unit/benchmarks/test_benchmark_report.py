@@ -43,6 +43,16 @@ def test_json_holds_every_single_value(found):
     assert read["n"] == len(found.ours)
 
 
+def test_a_reason_is_told_where_the_bound_is_missed_only():
+    def told(bound):
+        ours, theirs = Sample([3]), Sample([2])
+        return table([Comparison("x", "ms", ours, "limit", theirs, bound, "it is slow")])
+
+    assert told(Bound(1.4)).endswith("\nx: it is slow")
+    assert "slow" not in told(Bound(1.6))
+    assert "slow" not in told(None)
+
+
 def test_a_ratio_is_that_of_the_medians():
     found = Comparison("x", "ms", Sample([3, 3, 90]), "limit", Sample([2, 2, 2]))
     assert found.ratio == 1.5
