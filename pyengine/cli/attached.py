@@ -1,0 +1,98 @@
+"""A program's streams, joined to those of the command, until one of them ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pyengine.cli.detach import KeyWatcher
+from pyengine.cli.say import STDERR, STDOUT, encoded, write
+from pyengine.cli.terminal import STDIN, RawTerminal
+from pyengine.errors import EngineError
+
+if TYPE_CHECKING:
+    from pyengine import Process
+
+_PIECE = 1 << 16
+
+_STILL_HERE = (
+    "pyengine: letting go of a program is not supported: what it says would be read by nobody, "
+    "because there is no keeper yet; still attached\r\n"
+)
+
+
+def converse(process: Process, *, reads: bool, watcher: KeyWatcher | None) -> None:
+    """Write what *process* says until it has said all; with *reads*, hand it what we read.
+
+    Every byte goes through as it is. Where the *watcher* sees its keys in what is typed, the
+    user is told that nobody else could go on listening.
+    """
+    with ExitStack() as ending:
+        if reads and process.stdin is not None:
+            ending.callback(_Feeder(process, watcher).stop)
+        for chunk in process:
+            write(chunk.data, STDERR if chunk.stream == "stderr" else STDOUT)
+
+
+def raw_terminal(is_wanted: bool) -> RawTerminal | ExitStack:
+    """The user's terminal made raw, if that *is_wanted*; to be entered."""
+    return RawTerminal() if is_wanted else ExitStack()
+
+
+class _Feeder:
+    """A thread that hands standard input on, as it comes, to its end."""
+
+    def __init__(self, process: Process, watcher: KeyWatcher | None) -> None:
+        self._process = process
+        self._watcher = watcher
+        self._stopped, self._stop = os.pipe2(os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="pyengine-stdin", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Read no more; what was typed for somebody else stays for him."""
+        os.close(self._stop)
+        # a program that takes no input and is still there keeps the thread; it is a daemon
+        self._thread.join(timeout=1.0)
+        if not self._thread.is_alive():
+            os.close(self._stopped)
+
+    def _run(self) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        try:
+            while data := self._next():
+                if rest := self._watched(data):
+                    stdin.write(rest)
+        except (OSError, EngineError):  # the program reads no more, or has ended
+            return
+        if not self._is_stopped():
+            stdin.close()
+
+    def _watched(self, data: bytes) -> bytes:
+        if self._watcher is None:
+            return data
+        data = self._watcher.feed(data)
+        if self._watcher.found:
+            self._watcher.reset()
+            write(encoded(_STILL_HERE), STDERR)
+        return data
+
+    def _next(self) -> bytes:
+        """What can be read now; empty at the end, or when it is time to stop."""
+        poll = select.poll()
+        poll.register(STDIN, select.POLLIN)
+        poll.register(self._stopped, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if self._stopped in ready:
+            return b""
+        try:
+            return os.read(STDIN, _PIECE)
+        except BlockingIOError:  # somebody else was faster
+            return self._next()
+
+    def _is_stopped(self) -> bool:
+        return bool(select.select([self._stopped], [], [], 0)[0])
