@@ -17,7 +17,7 @@ from attrs import frozen
 from pyengine.containers.identity import Identity
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import mask
-from pyengine.linux.plan import Plan, Step, texts
+from pyengine.linux.plan import Block, Plan, Step, texts
 from pyengine.linux.seccomp import Filter
 from pyengine.model.mounts import Mount, MountKind, Recursion
 from pyengine.model.spec import ContainerSpec, Security, Ulimit
@@ -113,20 +113,21 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
     first = p.JOIN_FDS if joins else 0
     # a cgroup namespace shows what is below the cgroups its maker is in: the container's, not ours
     later = unshare if joins else unshare & p.NEWCGROUP
-    steps = (
+    parts = (
         *_enter(spec, around, later, first),
         *_root_steps(around),
-        *_mount_steps(spec, around, first),
-        *_cover_steps(spec),
+        _mount_block(spec, around, first),
+        *_file_steps(spec, around),
+        _covers(spec.security.masked_paths, spec.security.readonly_paths),
         *_leave_host(spec, around),
         *_limits(spec),
-        *privileges(spec.security, around.identity, around.filter, owner=first, own_stdio=True),
+        privileges(spec.security, around.identity, around.filter, owner=first, own_stdio=True),
     )
     env = spec.env if has_home(spec.env) else (*spec.env, f"HOME={around.identity.home}")
     return Plan(
         argv=spec.argv,
         env=env,
-        steps=steps,
+        parts=parts,
         unshare=unshare & ~later,
         fds=around.fds,
         cgroup=around.cgroup,
@@ -212,6 +213,27 @@ def _covered(spec: ContainerSpec, target: str) -> bool:
     )
 
 
+def _mount_block(spec: ContainerSpec, around: Surroundings, first: int) -> Block:
+    """`_mount_steps`; containers that ask for nothing of their own share them."""
+    if spec.mounts or around.nodes or around.ipc_target is not None:
+        return Block(tuple(_mount_steps(spec, around, first)))
+    security = spec.security
+    key = (
+        *(security.privileged, security.writable_cgroups, security.sysctls, spec.namespaces),
+        *(spec.shm_size, spec.tty, spec.console_size, spec.open_stdin),
+    )
+    block = _blocks.get(key)
+    if block is None:
+        if len(_blocks) >= _MOST_BLOCKS:
+            _blocks.clear()
+        block = _blocks[key] = Block(tuple(_mount_steps(spec, around, first)))
+    return block
+
+
+_blocks: dict[tuple[object, ...], Block] = {}
+_MOST_BLOCKS = 16
+
+
 def _mount_steps(spec: ContainerSpec, around: Surroundings, first: int) -> Iterator[Step]:
     """Docker's own mounts, then the user's, parents first; a user's replaces ours (row C73)."""
     yield from _proc_steps(spec)
@@ -226,7 +248,6 @@ def _mount_steps(spec: ContainerSpec, around: Surroundings, first: int) -> Itera
     if spec.mounts:
         for mount in spec.mounts:
             yield _user_mount(mount, around, first)
-    yield from _file_steps(spec, around)
 
 
 def _proc_steps(spec: ContainerSpec) -> Iterator[Step]:
@@ -450,15 +471,13 @@ _FILES = _filesystem("", "tmpfs", p.NOSUID | p.NODEV | p.NOEXEC, "mode=755", "si
 
 
 @lru_cache(maxsize=16)
-def _covers(masked: tuple[str, ...], readonly: tuple[str, ...]) -> tuple[Step, ...]:
-    return (
-        *(Step("readonly", path, doing=f"make {path} read-only") for path in readonly),
-        *(Step("mask", path, doing=f"mask {path}") for path in masked),
+def _covers(masked: tuple[str, ...], readonly: tuple[str, ...]) -> Block:
+    return Block(
+        (
+            *(Step("readonly", path, doing=f"make {path} read-only") for path in readonly),
+            *(Step("mask", path, doing=f"mask {path}") for path in masked),
+        )
     )
-
-
-def _cover_steps(spec: ContainerSpec) -> tuple[Step, ...]:
-    return _covers(spec.security.masked_paths, spec.security.readonly_paths)
 
 
 def _leave_host(spec: ContainerSpec, around: Surroundings) -> Iterator[Step]:
@@ -509,6 +528,7 @@ def rlimits(ulimits: tuple[Ulimit, ...]) -> Iterator[Step]:
         )
 
 
+@lru_cache(maxsize=64)
 def privileges(
     security: Security,
     identity: Identity,
@@ -517,7 +537,7 @@ def privileges(
     owner: int,
     own_stdio: bool,
     capabilities: int | None = None,
-) -> tuple[Step, ...]:
+) -> Block:
     """Give up everything that is not the program's, the filter as late as it can be installed.
 
     Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter (seccomp(2)), so a user
@@ -565,4 +585,4 @@ def privileges(
             )
         )
     steps.append(Step("caps", flags=capabilities if is_root else 0, doing="drop capabilities"))
-    return tuple(steps)
+    return Block(tuple(steps))

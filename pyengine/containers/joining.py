@@ -25,7 +25,7 @@ from pyengine.linux import native
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import NAMES, held, mask
 from pyengine.linux.cgroup import Cgroup
-from pyengine.linux.plan import Plan, Step
+from pyengine.linux.plan import Block, Plan, Step
 from pyengine.linux.process import open_process
 from pyengine.linux.seccomp import filter_for
 from pyengine.model.record import ContainerRecord
@@ -201,7 +201,7 @@ def compile_join(
     """
     seccomp = spec.security.seccomp
     own = spec.namespaces.pid != "host"
-    steps = [
+    parts: list[Step | Block] = [
         *(
             Step("cgroup", fd=p.JOIN_FDS + 1 + index, doing="join the container's cgroup")
             for index in range(len(fds) - 1)
@@ -212,16 +212,16 @@ def compile_join(
     ]
     if options.tty:
         rows, columns = options.console_size
-        steps.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
+        parts.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
     elif not options.open_stdin:
-        steps.append(Step("null_stdin", doing="give it an empty input"))
+        parts.append(Step("null_stdin", doing="give it an empty input"))
     workdir = options.workdir or spec.workdir
-    steps += [
+    parts += [
         Step("keyring", doing="join a session keyring of its own"),
         Step("chdir", workdir, doing=f"enter the working directory {workdir!r}"),
         Step("umask", flags=0o022),
         *rlimits(spec.ulimits),
-        *privileges(
+        privileges(
             spec.security,
             identity,
             None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
@@ -233,7 +233,7 @@ def compile_join(
     return Plan(
         argv=options.argv,
         env=environment(spec, options, identity),
-        steps=tuple(steps),
+        parts=tuple(parts),
         fds=fds,
         cgroup=cgroup,
         target=target,

@@ -89,6 +89,10 @@ def _completing_layer(directory: str, layout: Layout) -> str:
     It names the directories it adds to with their own owner and mode, so it hides nothing; what
     the image has as a link, or as something else than expected, it leaves alone.
     """
+    version = _version(directory)
+    known = _known.get((layout.layers, directory))
+    if known is not None and known[0] == version and os.path.isdir(known[1]):
+        return known[1]
     found = tuple(_look(directory, path) for path in _DIRECTORIES)
     files = tuple(_look(directory, path) is not None for path in _FILES)
     links = tuple(_look(directory, link) is not None for link, _ in _LINKS)
@@ -96,7 +100,27 @@ def _completing_layer(directory: str, layout: Layout) -> str:
     layer = f"{layout.layers}/{name}"
     if not os.path.isdir(layer):
         _make_layer(layer, dict(zip(_DIRECTORIES, found, strict=True)), files, links)
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[layout.layers, directory] = version, layer
     return layer
+
+
+_MOST_KNOWN = 64
+_known: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {}
+
+
+def _version(directory: str) -> tuple[int, ...]:
+    """What changes whenever one of the paths we look at comes, goes, or changes its mode."""
+    times = []
+    for path in ("", "/dev", "/etc", "/proc", "/sys", "/dev/pts", "/dev/shm"):  # noqa: S108
+        try:
+            found = os.lstat(directory + path)
+        except OSError:
+            times.append(0)
+        else:
+            times += (found.st_ino, found.st_ctime_ns)
+    return tuple(times)
 
 
 def _make_layer(

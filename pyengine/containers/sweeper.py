@@ -12,6 +12,12 @@ from pyengine.linux import native
 _BACKLOG = 64
 """So many may wait; who discards one more removes it himself, or the disk would fill up."""
 
+_BATCH = 16
+"""So many are worth waking the thread for: woken for each, it would get in everybody's way."""
+
+_PAUSE = 0.1
+"""Seconds after which it looks by itself."""
+
 
 class Sweeper:
     """Removes what it is given, one after the other; its thread ends when there is no more."""
@@ -33,7 +39,7 @@ class Sweeper:
                         target=self._sweep, name="pyengine-sweeper", daemon=True
                     )
                     self._thread.start()
-                else:
+                elif len(self._waiting) >= _BATCH:
                     self._work.notify()
                 return
         remove(path)
@@ -53,12 +59,14 @@ class Sweeper:
                 while not self._waiting:
                     if self._closed:
                         return
-                    self._work.wait()
-                path = self._waiting.popleft()
-            try:
-                remove(path)
-            except KernelError:  # what is left goes with this process's owner directory
-                continue
+                    self._work.wait(_PAUSE)
+                paths = list(self._waiting)
+                self._waiting.clear()
+            for path in paths:
+                try:
+                    remove(path)
+                except KernelError:  # what is left goes with this process's owner directory
+                    continue
 
 
 def remove(path: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import threading
 from functools import cache
@@ -19,6 +20,7 @@ from attrs import field, frozen, mutable
 from pyengine._native import ffi, lib
 from pyengine.errors import KernelError
 from pyengine.linux.plan import ABI, Plan, Step, encode, texts
+from pyengine.linux.process import send_signal
 
 if lib.pe_abi() != ABI:  # a stale extension beside newer Python, or the other way round
     raise ImportError(
@@ -27,6 +29,8 @@ if lib.pe_abi() != ABI:  # a stale extension beside newer Python, or the other w
     )
 
 _RUNNING, _FAILED, _BORN, _TERMINAL = range(4)
+_CLONE, _ARRANGE = -2, -3  # enum pe_stage
+_MFD_EXEC = 0x10
 
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
 RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
@@ -73,13 +77,35 @@ def _check(answer: int, doing: str) -> int:
     return answer
 
 
+@frozen
+class _Program:
+    """A sealed memfd; *mode_stays* where whoever finds it in /proc cannot change its mode."""
+
+    fd: int
+    mode_stays: bool
+
+
 @cache
+def _program(name: str) -> _Program:
+    return _seal(name)
+
+
+def _seal(name: str) -> _Program:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        fd = os.memfd_create(f"pyengine-{name}", flags | _MFD_EXEC)
+    except OSError:
+        fd = os.memfd_create(f"pyengine-{name}", flags)  # before Linux 6.3
+    os.write(fd, (Path(__file__).parent.parent / name).read_bytes())
+    sealed = lib.pe_seal(fd)
+    if sealed < 0:
+        os.close(fd)
+    return _Program(fd, bool(_check(sealed, f"seal the {name}")))
+
+
 def program(name: str) -> int:
     """A sealed memfd that holds one of our freestanding programs, ``landing`` or ``joiner``."""
-    fd = os.memfd_create(f"pyengine-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(fd, (Path(__file__).parent.parent / name).read_bytes())
-    _check(lib.pe_seal(fd), f"seal the {name}")
-    return fd
+    return _program(name).fd
 
 
 @cache
@@ -94,9 +120,12 @@ def spawn(plan: Plan, stdio: tuple[int, int, int]) -> Child:
     Raises `KernelError` if there could be no child at all.
     """
     packed = encode(plan)
+    landing = _program("landing")
+    if plan.init and not landing.mode_stays:  # it stays in the container, who may take its x away
+        landing = _seal("landing")
     birth = ffi.new("struct pe_birth *")
     birth.unshare = plan.unshare
-    birth.program = program("landing")
+    birth.program = landing.fd
     birth.init = plan.init
     birth.cgroup = plan.cgroup
     birth.stdio = stdio
@@ -104,12 +133,15 @@ def spawn(plan: Plan, stdio: tuple[int, int, int]) -> Child:
     if plan.fds:
         birth.fds[0 : len(plan.fds)] = plan.fds
     born = ffi.new("struct pe_child *")
-    _check(lib.pe_spawn(packed, len(packed), birth, born), "clone a child")
+    answer = lib.pe_spawn(packed, len(packed), birth, born)
+    if landing.fd != program("landing"):
+        os.close(landing.fd)
+    _check(answer, "clone a child")
     return Child(born.pid, born.pidfd, born.report, plan)
 
 
 def hear(child: Child) -> Failure | None:
-    """Wait until *child* runs its program, or failed to, and say why.
+    """Wait until *child* runs its program, or failed to, and say why; then it has been killed.
 
     Sets *child*'s ``terminal``, and for a child born by the joiner ``pid`` and ``pidfd``.
     """
@@ -121,21 +153,29 @@ def hear(child: Child) -> Failure | None:
             break
         if said.word == _RUNNING:
             break
-        if said.word == _TERMINAL:
+        if said.word == _TERMINAL and child.terminal < 0:
             child.terminal = said.fd
-        elif said.word == _BORN:
+        elif said.word == _BORN and child.pidfd < 0:
             child.pid, child.pidfd = said.pid, said.fd
+        elif said.fd >= 0:  # nobody of ours says that
+            os.close(said.fd)
         elif failure is None:
             failure = Failure(said.error, _step_at(child.plan, said.step))
     os.close(child.report)
     child.report = -1
+    if failure is None and child.pidfd < 0:
+        failure = Failure(errno.EPIPE, _step_at(child.plan, _CLONE))  # the joiner was killed
+    if failure is not None and child.pidfd >= 0:
+        send_signal(child.pidfd, signal.SIGKILL)  # whoever waits for it now shall not wait long
     return failure
 
 
 def _step_at(plan: Plan, number: int) -> Step | None:
-    if number == -2:
+    if number == _CLONE:
         return Step("clone", doing="clone a child inside the container")
-    return plan.steps[number] if number >= 0 else None
+    if number == _ARRANGE:
+        return Step("arrange", doing="lay down its file descriptors")
+    return plan.steps[number] if 0 <= number < len(plan.steps) else None
 
 
 def wait(pidfd: int, *, block: bool = True) -> End | None:
@@ -206,6 +246,8 @@ class Joiner:
             if answer == -errno.EPIPE:  # somebody has killed it: make another
                 self._end()
                 answer = self._ask(packed, birth, plan, report)
+            if answer < 0:  # it may have half a request: it must not take the next for the rest
+                self._end()
         _check(answer, "ask the joiner for a child")
         return Child(-1, -1, report[0], plan)
 
@@ -231,7 +273,9 @@ class Joiner:
     def _end(self) -> None:
         if self._socket is None:
             return
-        self._socket.close()  # it leaves when its engine does
+        # it leaves when its engine does; closing would not tell it, were there a fork of ours
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
         wait(self._pidfd)
         os.close(self._pidfd)
         self._socket, self._pidfd = None, -1

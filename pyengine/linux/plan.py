@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import Struct
 
-from attrs import frozen
+from attrs import field, frozen
 
 from pyengine.errors import InvalidRequest
 
@@ -60,6 +60,27 @@ class Step:
         return " ".join(word for word in words if word)
 
 
+@frozen(eq=False)
+class Block:
+    """Steps that many plans share: laid out once for each place where they come to stand."""
+
+    steps: tuple[Step, ...]
+    _laid: dict[int, tuple[bytes, bytes]] = field(factory=dict, repr=False)
+
+    def lay(self, start: int) -> tuple[bytes, bytes]:
+        """The steps as C reads them, and their texts and blobs, which begin at offset *start*."""
+        if (laid := self._laid.get(start)) is None:
+            if len(self._laid) >= _MOST_PLACES:
+                self._laid.clear()
+            room = _Room(start)
+            packed = b"".join(_pack(step, room) for step in self.steps)
+            laid = self._laid[start] = packed, b"".join(room.parts)
+        return laid
+
+
+_MOST_PLACES = 16
+
+
 @frozen
 class Plan:
     """Everything between being cloned and running *argv*.
@@ -72,13 +93,22 @@ class Plan:
 
     argv: tuple[str, ...]
     env: tuple[str, ...] = ()
-    steps: tuple[Step, ...] = ()
+    parts: tuple[Step | Block, ...] = ()
     unshare: int = 0
     fds: tuple[int, ...] = ()
     cgroup: int = -1
     init: bool = False
     target: int = -1
     joined: int = 0
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step, in order."""
+        return tuple(
+            step
+            for part in self.parts
+            for step in (part.steps if isinstance(part, Block) else (part,))
+        )
 
 
 def texts(values: Sequence[str]) -> str:
@@ -114,6 +144,19 @@ class _Room:
         return at
 
 
+def _pack(step: Step, room: _Room) -> bytes:
+    text = room.text
+    return _STEP.pack(
+        OPS[step.op],
+        step.fd,
+        step.flags,
+        text(step.source),
+        text(step.target),
+        text(step.kind),
+        room.blob(step.data) if step.data else 0,
+    )
+
+
 def encode(plan: Plan) -> bytes:
     """Lay *plan* out as C reads it: one piece of memory, no pointers.
 
@@ -121,28 +164,27 @@ def encode(plan: Plan) -> bytes:
     37
     """
     head = _HEAD.size
-    steps = plan.steps
-    room = _Room(head + _STEP.size * len(steps))
-    text, blob = room.text, room.blob
-    packed = [
-        _STEP.pack(
-            OPS[step.op],
-            step.fd,
-            step.flags,
-            text(step.source),
-            text(step.target),
-            text(step.kind),
-            blob(step.data) if step.data else 0,
-        )
-        for step in steps
-    ]
+    count = sum(len(part.steps) if isinstance(part, Block) else 1 for part in plan.parts)
+    end = head + _STEP.size * count
+    packed: list[bytes] = []
+    shared: list[bytes] = []
+    for part in plan.parts:  # the blocks' texts first: then they stand in the same place each time
+        if isinstance(part, Block):
+            steps, content = part.lay(end)
+            packed.append(steps)
+            shared.append(content)
+            end += len(content)
+        else:
+            packed.append(b"")
+    room = _Room(end)
+    for index, part in enumerate(plan.parts):
+        if not isinstance(part, Block):
+            packed[index] = _pack(part, room)
     argv_at = room.end
     words = "\0".join((*plan.argv, *plan.env, "")).encode(errors="surrogateescape")
     if words.count(b"\0") != len(plan.argv) + len(plan.env):
         raise InvalidRequest("program", plan.argv, why="an argument or variable holds a NUL byte")
     envp_at = argv_at + len("\0".join((*plan.argv, "")).encode(errors="surrogateescape"))
     size = room.end + len(words)
-    header = _HEAD.pack(
-        ABI, size, head, len(steps), argv_at, len(plan.argv), envp_at, len(plan.env)
-    )
-    return b"".join((header, *packed, *room.parts, words))
+    header = _HEAD.pack(ABI, size, head, count, argv_at, len(plan.argv), envp_at, len(plan.env))
+    return b"".join((header, *packed, *shared, *room.parts, words))

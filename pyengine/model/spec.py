@@ -88,7 +88,7 @@ class Resources:
     device_write_iops: tuple[Throttle, ...] = ()
 
 
-@frozen
+@frozen(cache_hash=True)
 class Security:
     """What the container's programs may do."""
 
@@ -106,7 +106,7 @@ class Security:
     userns: str = "host"
 
 
-@frozen
+@frozen(cache_hash=True)
 class Namespaces:
     """``private``, ``host``, ``none``, ``shareable`` or ``container:ID`` for each."""
 
