@@ -110,7 +110,8 @@ class Supervisor:
     def _serve(self, epoll: select.epoll) -> None:
         while self._thread is not None:
             for fd, _ in epoll.poll(maxevents=64):
-                watched = self._watched.get(fd)
+                with self._lock:  # who is being taken on is told nothing before all of it is
+                    watched = self._watched.get(fd)
                 if watched is None:
                     continue
                 try:
