@@ -156,6 +156,7 @@ def limit(directory: Path, rootfs: Path) -> Iterator[Limit]:
         (directory / name).mkdir(parents=True)
     security = security_of(ContainerOptions("x").security, host_facts())
     seccomp = filter_for("default", security.capabilities)
+    assert seccomp is not None  # the default profile is one
     (directory / "filter").write_bytes(seccomp.program)
     layers = resolve_image(f"rootfs:{rootfs}", Layout(str(directory), str(directory))).lowers
     privileges = (

@@ -21,7 +21,7 @@ class Missing(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"the benchmarks need {self.what}, which is not here: {self.remedy}"
+        return f"{self.what} is needed, and not here: {self.remedy}"
 
 
 def find_busybox() -> str:

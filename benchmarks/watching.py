@@ -143,7 +143,7 @@ def profiled() -> Iterator[Callable[[], None]]:
         yield forget
     finally:
         profiles[0].disable()
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
         with_calls = [profile for profile in profiles if profile.getstats()]
         if with_calls:
             stats = pstats.Stats(*with_calls, stream=sys.stderr)
