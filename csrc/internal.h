@@ -12,18 +12,18 @@
 #include "pyengine.h"
 
 /* linux/stat.h leaves these to the C library wherever there is one. */
-#define IS_DIRECTORY(mode) (((mode) & 0170000) == 0040000)
-#define IS_DEVICE(mode) (((mode) & 0170000) == 0020000)
-#define IS_PIPE(mode) (((mode) & 0170000) == 0010000)
-#define IS_SOCKET(mode) (((mode) & 0170000) == 0140000)
+#define IS_DIRECTORY(mode) ((0170000 & (mode)) == 0040000)
+#define IS_DEVICE(mode) ((0170000 & (mode)) == 0020000)
+#define IS_PIPE(mode) ((0170000 & (mode)) == 0010000)
+#define IS_SOCKET(mode) ((0170000 & (mode)) == 0140000)
 
 /* Leave the function with -errno if a call failed; otherwise give its result. */
-#define TRY(call)                                                                                                 \
-    ({                                                                                                            \
-        long r_ = (long)(call);                                                                                   \
-        if (r_ < 0)                                                                                               \
-            return (int)r_;                                                                                       \
-        r_;                                                                                                       \
+#define TRY(call)                                                                                            \
+    ({                                                                                                       \
+        long r_ = (long)(call);                                                                              \
+        if (r_ < 0)                                                                                          \
+            return (int)r_;                                                                                  \
+        r_;                                                                                                  \
     })
 
 static inline void close_fd(int *fd)
@@ -37,7 +37,7 @@ static inline void close_fd(int *fd)
 #define OWNED_FD __attribute__((cleanup(close_fd))) int
 
 /* Where a born child finds how to report, in the landing too. */
-enum { REPORT_FD = 3, ABOVE_REPORT = 4, PARKED = 100 };
+enum { REPORT_FD = 3, ABOVE_REPORT = 4 };
 
 /* A child on its way through its plan: what earlier steps left for later ones. */
 struct walker {
@@ -56,7 +56,7 @@ struct walker new_walker(const char *plan, const int *fds, int report);
 int walk(struct walker *walker, int *failed_step);
 
 /* mount.c */
-int make_overlay(const char *lowers, const char *upper, const char *work, uint64_t flags);
+int make_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags);
 int make_mount(const char *kind, const char *options, uint64_t attributes);
 
 /* resolve.c: paths inside a root that may be hostile. */
@@ -64,12 +64,30 @@ int resolve(int root, const char *path, uint64_t flags);
 int resolve_or_make(int root, const char *path, int directory);
 int is_directory(int fd);
 int is_device(int fd, unsigned major, unsigned minor);
+int open_patiently(int directory, const char *path, const struct open_how *how);
 
 /* program.c */
 int run_program(char **argv, char **envp);
 
 /* say.c */
 int say(int report, const struct pe_said *said);
+
+/* "/proc/self/fd/N" reaches what only a path can name, whatever lies on its own path. */
+enum { FD_NAME = 32 };
+
+static inline void name_fd(int fd, char name[FD_NAME])
+{
+    const char *start = "/proc/self/fd/";
+    int digits = 1;
+
+    while (*start)
+        *name++ = *start++;
+    for (int n = fd; n > 9; n /= 10)
+        digits++;
+    name[digits] = 0;
+    for (; digits; fd /= 10)
+        name[--digits] = (char)('0' + fd % 10);
+}
 
 static inline const char *text_of(const char *plan, uint32_t offset)
 {
@@ -80,7 +98,7 @@ static inline size_t length(const char *text)
 {
     size_t n = 0;
 
-    while (text[n])
+    while (text && text[n])
         n++;
     return n;
 }

@@ -1,9 +1,11 @@
 /* Asking the joiner for a child inside a running container; the other end is joiner.c. */
 #include "join.h"
+#include "births.h"
 #include <sys/socket.h>
 
 /* Send all of it; the fds go with its first byte. */
-static int send_all(int joiner, const struct join_request *request, const int *fds, int n_fds, const char *plan)
+static int send_all(int joiner, const struct join_request *request, const int *fds, int n_fds,
+                    const char *plan)
 {
     struct iovec what[2] = {
         {.iov_base = (void *)(uintptr_t)request, .iov_len = sizeof *request},
@@ -44,28 +46,29 @@ static int send_all(int joiner, const struct join_request *request, const int *f
 }
 
 /* The caller lets only one thread in at a time. */
-int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target, uint64_t joined,
-            int *report)
+int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target,
+            uint64_t joined, int *report)
 {
     struct join_request request = {.size = (uint32_t)size, .joined = joined};
-    int ends[2], fds[MOST_JOIN_FDS], n = 0;
+    struct report ours;
+    int fds[MOST_JOIN_FDS], n = 0;
 
     if (size < sizeof(struct pe_plan) || size > LARGEST_PLAN || birth->n_fds + JOIN_FDS > MOST_JOIN_FDS)
         return -E2BIG;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        return -errno;
-    OWNED_FD hear = ends[0], tell = ends[1];
-    fds[n++] = tell;
+    TRY(open_report(&ours));
+    fds[n++] = ours.tell;
     for (int fd = 0; fd < 3; fd++)
         fds[n++] = birth->stdio[fd];
     fds[n++] = target;
     request.into_cgroup = birth->cgroup >= 0;
-    fds[n++] = request.into_cgroup ? birth->cgroup : tell;
+    fds[n++] = request.into_cgroup ? birth->cgroup : ours.tell;
     for (int i = 0; i < birth->n_fds; i++)
         fds[n++] = birth->fds[i];
     request.n_fds = n;
-    TRY(send_all(joiner, &request, fds, n, plan));
-    *report = hear;
-    hear = -1;
-    return 0;
+    int sent = send_all(joiner, &request, fds, n, plan);
+    close_tell(&ours);
+    if (sent < 0)
+        close_fd(&ours.hear);
+    *report = ours.hear;
+    return sent;
 }

@@ -50,8 +50,8 @@ static int receive(void *to, size_t n, int *fds, int *n_fds)
             continue;
         if (got <= 0)
             return -EPIPE;
-        if (fds && message.msg_controllen >= sizeof(struct cmsghdr)) {
-            const struct cmsghdr *header = (const struct cmsghdr *)(const void *)control;
+        const struct cmsghdr *header = fds ? CMSG_FIRSTHDR(&message) : NULL;
+        if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
             *n_fds = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
             memcpy(fds, CMSG_DATA(header), (size_t)*n_fds * sizeof(int));
             fds = NULL;
@@ -70,7 +70,7 @@ static char **list(char **room, const char *text, uint32_t n)
     return room + 1;
 }
 
-/* A service process's signals are all blocked; a program starts with none. */
+/* The joiner's signals are all blocked; a program starts with none. */
 static void restore_signals(void)
 {
     uint64_t none = 0;
@@ -80,6 +80,7 @@ static void restore_signals(void)
 
 static int arrange_fds(const int *fds)
 {
+    TRY(SYS(close, own_pid_namespace)); /* the host's: nothing to have near a container */
     for (int fd = 0; fd < 3; fd++)
         TRY(SYS(dup3, fds[JOIN_STDIO + fd], fd, 0));
     TRY(SYS(dup3, fds[JOIN_REPORT], REPORT_FD, O_CLOEXEC));
@@ -89,20 +90,20 @@ static int arrange_fds(const int *fds)
 static _Noreturn void child_main(const char *plan, const int *fds)
 {
     const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
-    struct pe_said said = {.word = PE_FAILED, .fd = -1};
+    struct pe_said said = {.word = PE_FAILED, .step = PE_ARRANGE, .fd = -1};
     struct walker walker = new_walker(plan, fds + JOIN_TARGET, REPORT_FD);
 
+    restore_signals();
     said.error = head->n_argv + head->n_envp + 2 > MOST_TEXTS ? E2BIG : -arrange_fds(fds);
     if (!said.error)
         said.error = -walk(&walker, &said.step);
     if (!said.error) {
         char **envp = list(texts, plan + head->argv, head->n_argv);
         list(envp, plan + head->envp, head->n_envp);
-        restore_signals();
-        said.step = -1;
+        said.step = PE_EXECUTE;
         said.error = -run_program(texts, envp);
     }
-    SYS(write, REPORT_FD, &said, sizeof said);
+    SYS(write, fds[JOIN_REPORT], &said, sizeof said);
     leave(said.error == ENOENT ? 127 : 126);
 }
 
@@ -137,10 +138,10 @@ static void answer(const struct join_request *request, const char *plan, const i
     if (pid == 0)
         child_main(plan, fds);
     if (pid < 0)
-        said = (struct pe_said){.word = PE_FAILED, .step = -2, .error = (int)-pid, .fd = -1};
+        said = (struct pe_said){.word = PE_FAILED, .step = PE_CLONE, .error = (int)-pid, .fd = -1};
     said.pid = (int)pid;
-    say(fds[JOIN_REPORT], &said);
-    close_fd(&said.fd);
+    if (say(fds[JOIN_REPORT], &said) < 0 && pid > 0) /* nobody would ever know of it */
+        SYS(pidfd_send_signal, said.fd, SIGKILL, NULL, 0);
 }
 
 static void serve(void)
@@ -159,7 +160,7 @@ static void serve(void)
         leave(0);
     answer(&request, (const char *)plan, fds);
     SYS(munmap, plan, request.size);
-    SYS(close_range, fds[0], fds[n_fds - 1], 0);
+    SYS(close_range, own_pid_namespace + 1, ~0U, 0); /* all that came, and what was opened since */
 }
 
 __attribute__((used, noreturn)) void begin(long *stack)
@@ -167,10 +168,11 @@ __attribute__((used, noreturn)) void begin(long *stack)
     uint64_t all = ~0ULL;
 
     (void)stack;
+    if (SYS(fcntl, ENGINE, F_SETFD, FD_CLOEXEC) < 0)
+        leave(126); /* no engine: a container has run us, as "#!/proc/self/exe" */
     SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     SYS(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     SYS(rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all);
-    SYS(fcntl, ENGINE, F_SETFD, FD_CLOEXEC);
     SYS(setsid);
     SYS(umask, 0022);
     if (SYS(chdir, "/") < 0)

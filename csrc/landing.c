@@ -10,6 +10,7 @@
 #include "internal.h"
 #include "start.h"
 #include <sys/ioctl.h>
+#include <linux/prctl.h>
 #include <linux/wait.h>
 
 static _Noreturn void leave(int code)
@@ -18,13 +19,17 @@ static _Noreturn void leave(int code)
         SYS(exit_group, code);
 }
 
+static _Noreturn void fail(int error)
+{
+    struct pe_said said = {.word = PE_FAILED, .step = PE_EXECUTE, .error = -error, .fd = -1};
+
+    SYS(write, REPORT_FD, &said, sizeof said);
+    leave(error == -ENOENT ? 127 : 126);
+}
+
 static _Noreturn void become(char **argv, char **envp)
 {
-    struct pe_said said = {.word = PE_FAILED, .step = -1, .fd = -1};
-
-    said.error = -run_program(argv, envp);
-    SYS(write, REPORT_FD, &said, sizeof said);
-    leave(said.error == ENOENT ? 127 : 126);
+    fail(run_program(argv, envp));
 }
 
 /* Wait for whoever ends; answer with the exit code once it was our child. */
@@ -45,6 +50,7 @@ static _Noreturn void stay_below(char **argv, char **envp)
     int group;
 
     SYS(rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all);
+    SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0); /* the program must not take the report from us: see below */
     long child = SYS(clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0) {
         SYS(setpgid, 0, 0);
@@ -54,8 +60,9 @@ static _Noreturn void stay_below(char **argv, char **envp)
         become(argv, envp);
     }
     if (child < 0)
-        leave(125);
+        fail((int)child);
     SYS(close, REPORT_FD);
+    SYS(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0); /* as any process 1 that its container may look at */
     for (;;) {
         long sig = SYS(rt_sigtimedwait, &all, NULL, NULL, sizeof all);
         if (sig == SIGCHLD)

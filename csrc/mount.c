@@ -2,7 +2,7 @@
  * until they are put somewhere, gone with the fd if they never are. */
 #include "internal.h"
 
-enum { LONGEST_OPTION = 4096 };
+enum { LONGEST_OPTION = 256, MOST_JOINED = 16 };
 
 static int set_string(int context, const char *key, const char *value)
 {
@@ -42,49 +42,58 @@ int make_mount(const char *kind, const char *options, uint64_t attributes)
     return make(context, attributes);
 }
 
-/* Before Linux 6.5 overlay knows no "lowerdir+": all lower directories go into
- * one text, where ':' parts them and '\' protects. */
-static int set_lowers_joined(int context, const char *lowers)
+/* Layers are named by fd: a path may be longer than the 255 bytes fsconfig(2) takes, or hold a ':' or '\\',
+ * and the container reads these names in its mountinfo.  They are looked up when they are set; before
+ * Linux 6.5, when the overlay is made. */
+static int set_layer(int context, const char *key, int layer)
+{
+    char name[FD_NAME];
+
+    name_fd(layer, name);
+    return set_string(context, key, name);
+}
+
+static int open_layer(const char *path)
+{
+    return (int)SYS(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int append_lowers(int context, const char *lowers, int below)
+{
+    for (const char *lower = lowers; *lower; lower += length(lower) + 1) {
+        OWNED_FD layer = (int)TRY(open_layer(lower));
+        TRY(set_layer(context, "lowerdir+", layer));
+    }
+    return below < 0 ? 0 : set_layer(context, "lowerdir+", below);
+}
+
+/* Before Linux 6.7 overlay knows no "lowerdir+": all of them go into one text. */
+static int join_lowers(int context, const char *lowers, int below, int *layers)
 {
     char joined[LONGEST_OPTION];
     size_t n = 0;
 
-    for (const char *lower = lowers; *lower; lower += length(lower) + 1) {
+    for (const char *lower = lowers; *lower || below >= 0; lower += length(lower) + 1) {
+        if (n + FD_NAME > sizeof joined)
+            return -E2BIG;
         if (n)
             joined[n++] = ':';
-        for (const char *c = lower; *c; c++) {
-            if (n + 4 >= sizeof joined)
-                return -E2BIG;
-            if (*c == ':' || *c == '\\')
-                joined[n++] = '\\';
-            joined[n++] = *c;
-        }
+        name_fd(*lower ? *layers++ = (int)TRY(open_layer(lower)) : below, joined + n);
+        n += length(joined + n);
+        if (!*lower)
+            break;
     }
-    joined[n] = 0;
     return set_string(context, "lowerdir", joined);
 }
 
-static int set_lowers(int context, const char *lowers)
+static int configure(int context, const char *upper, const char *work, uint64_t flags)
 {
-    for (const char *lower = lowers; *lower; lower += length(lower) + 1) {
-        int set = set_string(context, "lowerdir+", lower);
+    OWNED_FD upper_layer = upper ? (int)TRY(open_layer(upper)) : -1;
+    OWNED_FD work_layer = upper ? (int)TRY(open_layer(work)) : -1;
 
-        if (set == -EINVAL && lower == lowers)
-            return set_lowers_joined(context, lowers);
-        TRY(set);
-    }
-    return 0;
-}
-
-int make_overlay(const char *lowers, const char *upper, const char *work, uint64_t flags)
-{
-    OWNED_FD context = (int)TRY(SYS(fsopen, "overlay", FSOPEN_CLOEXEC));
-
-    TRY(set_string(context, "source", "overlay"));
-    TRY(set_lowers(context, lowers));
     if (upper) {
-        TRY(set_string(context, "upperdir", upper));
-        TRY(set_string(context, "workdir", work));
+        TRY(set_layer(context, "upperdir", upper_layer));
+        TRY(set_layer(context, "workdir", work_layer));
     }
     if (flags & PE_OVERLAY_VOLATILE) /* no sync at unmount: what is thrown away need not reach the disk */
         TRY(set_option(context, "volatile"));
@@ -93,9 +102,49 @@ int make_overlay(const char *lowers, const char *upper, const char *work, uint64
     return make(context, flags & PE_OVERLAY_READONLY ? MOUNT_ATTR_RDONLY : 0);
 }
 
-int pe_overlay(const char *lowers, const char *upper, const char *work, uint64_t flags)
+static int open_overlay(void)
 {
-    return make_overlay(lowers, upper, work, flags);
+    OWNED_FD context = (int)TRY(SYS(fsopen, "overlay", FSOPEN_CLOEXEC));
+    int ready = context;
+
+    TRY(set_string(context, "source", "overlay"));
+    context = -1;
+    return ready;
+}
+
+static int make_joined(const char *lowers, int below, const char *upper, const char *work, uint64_t flags)
+{
+    OWNED_FD context = (int)TRY(open_overlay());
+    int layers[MOST_JOINED], made;
+
+    for (int i = 0; i < MOST_JOINED; i++)
+        layers[i] = -1;
+    made = join_lowers(context, lowers, below, layers);
+    if (made == 0)
+        made = configure(context, upper, work, flags);
+    for (int i = 0; i < MOST_JOINED; i++)
+        close_fd(&layers[i]);
+    return made;
+}
+
+int make_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags)
+{
+    OWNED_FD context = (int)TRY(open_overlay());
+    int made = append_lowers(context, lowers, below);
+
+    if (made == 0)
+        made = configure(context, upper, work, flags);
+    return made == -EINVAL ? make_joined(lowers, below, upper, work, flags) : made;
+}
+
+int pe_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags)
+{
+    return make_overlay(lowers, below, upper, work, flags);
+}
+
+int pe_empty_mount(void)
+{
+    return make_mount("tmpfs", "ro\0size=0\0", MOUNT_ATTR_RDONLY);
 }
 
 int pe_open_tree(int dirfd, const char *path, unsigned flags)

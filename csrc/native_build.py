@@ -11,6 +11,7 @@ WARNINGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hi
 SOURCES = [
     "csrc/spawn.c",
     "csrc/spawner.c",
+    "csrc/births.c",
     "csrc/join.c",
     "csrc/steps.c",
     "csrc/step_files.c",
@@ -20,13 +21,15 @@ SOURCES = [
     "csrc/program.c",
     "csrc/namespace.c",
     "csrc/files.c",
+    "csrc/log.c",
 ]
 
 # Programs that are executed from sealed memory; they have no libc.
 PROGRAM_FLAGS = [
-    *"-std=gnu11 -Os -Wall -Wextra -Werror -static -nostdlib -nostartfiles -ffreestanding".split(),
-    *"-fno-stack-protector -fno-asynchronous-unwind-tables -fno-pie -no-pie -s".split(),
-    *"-Wl,--build-id=none -Wl,-z,noexecstack".split(),
+    *("-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror"),
+    *("-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-stack-protector"),
+    *("-fno-asynchronous-unwind-tables", "-fno-pie", "-no-pie", "-s"),
+    *("-Wl,--build-id=none", "-Wl,-z,noexecstack"),
 ]
 PROGRAMS = {
     "landing": ["csrc/landing.c", "csrc/program.c"],
@@ -50,6 +53,7 @@ ffi.set_source(
     sources=SOURCES,
     depends=[str(path) for path in sorted(HERE.glob("*.[ch]"))],
     extra_compile_args=WARNINGS,
+    extra_link_args=["-Wl,-z,now"],  # a child that borrows our memory must look up no symbols
     libraries=["pthread"],
     py_limited_api=True,
 )

@@ -8,25 +8,25 @@
 
 /* What a child can be told to do, in steps.c.  `at` is the mount made last. */
 enum pe_op {
-    PE_UNSHARE = 1,   /* flags: CLONE_NEW* */
-    PE_SETNS,         /* fd: a namespace, or a process's pidfd; flags: CLONE_NEW* */
-    PE_CGROUP,        /* fd: a v1 `tasks` file to write oneself into */
-    PE_SLAVE,         /* stop our mounts from reaching the host */
-    PE_OVERLAY,       /* source: list of lower directories, top first; data: upper; kind: work; target */
-    PE_MOUNT,         /* kind: file system; data: list of its options; flags: MOUNT_ATTR_*; target */
-    PE_BIND,          /* source or fd; flags: PE_BIND_* and MOUNT_ATTR_*; kind: propagation; target */
-    PE_BIND_AT,       /* source: a name in `at`; flags: MOUNT_ATTR_*; target */
-    PE_BORROW,        /* fd: pidfd of a process; source: a path in its root, which is a tmpfs; target */
-    PE_ROOT,          /* target: where on the host `at` is put, to be the new root */
-    PE_MKDIR,         /* target: a name in `at`; flags: mode */
-    PE_MKNOD,         /* target: a name in `at`; flags: mode << 32 | device */
-    PE_SYMLINK,       /* source: what it says; target: a name in `at` */
-    PE_WRITE,         /* target: a name in `at`; data, of `flags` bytes */
-    PE_NULL,          /* target: a name in `at`, or source: a path of the host: the null device to mask with */
-    PE_MASK,          /* target */
-    PE_READONLY,      /* target */
-    PE_TTY,           /* target: where to put its console, if anywhere; flags: rows << 16 | columns */
-    PE_PIVOT,         /* leave the host's root */
+    PE_UNSHARE = 1, /* flags: CLONE_NEW* */
+    PE_SETNS,       /* fd: a namespace, or a process's pidfd; flags: CLONE_NEW* */
+    PE_CGROUP,      /* fd: a v1 `tasks` file to write oneself into */
+    PE_SLAVE,       /* stop our mounts from reaching the host */
+    PE_OVERLAY,     /* source: list of lower directories, top first; data: upper; kind: work; target */
+    PE_MOUNT,       /* kind: file system; data: list of its options; flags: MOUNT_ATTR_*; target */
+    PE_BIND,        /* source or fd; flags: PE_BIND_* and MOUNT_ATTR_*; kind: propagation; target */
+    PE_BIND_AT,     /* source: a name in `at`; flags: MOUNT_ATTR_*; target */
+    PE_BORROW,      /* fd: pidfd of a process; source: a path in its root, which is a tmpfs; target */
+    PE_ROOT,        /* target: where on the host `at` is put, to be the new root */
+    PE_MKDIR,       /* target: a name in `at`; flags: mode */
+    PE_MKNOD,       /* target: a name in `at`; flags: mode << 32 | device */
+    PE_SYMLINK,     /* source: what it says; target: a name in `at` */
+    PE_WRITE,       /* target: a name in `at`; data, of `flags` bytes */
+    PE_NULL,        /* target: a name in `at`, or source: a path of the host: the null device to mask with */
+    PE_MASK,        /* target */
+    PE_READONLY,    /* target */
+    PE_TTY,         /* target: where to put its console, if anywhere; flags: rows << 16 | columns */
+    PE_PIVOT,       /* leave the host's root */
     PE_READONLY_ROOT, /* */
     PE_SYSCTL,        /* target: its path below /proc/sys; data, of `flags` bytes */
     PE_PROC_WRITE,    /* target: its path below /proc/self; data, of `flags` bytes */
@@ -46,15 +46,16 @@ enum pe_op {
     PE_KEEPCAPS,      /* keep capabilities when the ids change */
     PE_IDS,           /* flags: user; fd: group */
     PE_CAPS,          /* flags: permitted and effective; nothing inheritable or ambient */
-    PE_PDEATHSIG      /* flags: signal; fd: pidfd of the process whose death it tells */
+    PE_PDEATHSIG,     /* flags: signal; fd: pidfd of the process whose death it tells */
+    PE_NULL_STDIN     /* standard input becomes the container's own null device */
 };
 
 #define PE_BIND_RECURSIVE 0x100000000
 #define PE_BIND_READONLY_BELOW 0x200000000 /* the attributes go for the mounts below too */
-#define PE_BIND_IF_POSSIBLE 0x400000000    /* ... if the kernel can (before 5.12 it cannot) */
 #define PE_OVERLAY_VOLATILE 1
 #define PE_OVERLAY_USERXATTR 2
 #define PE_OVERLAY_READONLY 4
+#define PE_OVERLAY_OVER_AT 8 /* the mount made last lies below the lower directories */
 
 /* Texts are offsets into the plan; 0 is no text.  A list is texts one after
  * the other, with an empty one at its end. */
@@ -99,12 +100,19 @@ struct pe_child {
     int report; /* an fd to hear from it; see pe_hear */
 };
 
+/* What can fail that is no step of the plan. */
+enum pe_stage {
+    PE_EXECUTE = -1, /* the program itself */
+    PE_CLONE = -2,   /* a child inside the container */
+    PE_ARRANGE = -3  /* its file descriptors */
+};
+
 enum pe_word { PE_RUNNING, PE_FAILED, PE_BORN, PE_TERMINAL };
 
 /* What a child says on its way. */
 struct pe_said {
     int word;
-    int step;  /* FAILED: index into the plan's steps, or -1: the program itself */
+    int step;  /* FAILED: index into the plan's steps, or an enum pe_stage */
     int error; /* FAILED: errno */
     int pid;   /* BORN */
     int fd;    /* BORN: its pidfd; TERMINAL: the master; else -1 */
@@ -128,17 +136,52 @@ int pe_wait(int pidfd, int options, struct pe_end *end);
 
 /* join.c: ask the joiner, a program with memory of its own, for a child inside a container. */
 int pe_start_joiner(int program, int report, struct pe_child *child);
-int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target, uint64_t joined,
-            int *report);
+int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target,
+            uint64_t joined, int *report);
 
 /* namespace.c */
 int pe_new_namespace(uint64_t flag, int loopback);
 
 /* mount.c: mounts that are nowhere, and vanish with their fd. */
+int pe_empty_mount(void);
 int pe_open_tree(int dirfd, const char *path, unsigned flags);
-int pe_overlay(const char *lowers, const char *upper, const char *work, uint64_t flags);
+int pe_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags);
 
 /* files.c */
 int pe_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int pe_remove_tree(int dirfd, const char *name);
 int pe_seal(int fd);
+
+/* log.c: output to lines of JSON, and back.  Pure; the memory is the caller's. */
+#define PE_LOG_LONGEST 16384 /* bytes of output in one entry; docker's */
+#define PE_LOG_ROOM 98320    /* an entry is never longer, its tail aside */
+
+/* What becomes of a line that has not ended. */
+enum pe_log_rest {
+    PE_LOG_KEEP,  /* it waits for more */
+    PE_LOG_FLUSH, /* it becomes an entry, but for a character that is not complete */
+    PE_LOG_END    /* nothing will follow: all of it becomes an entry */
+};
+
+struct pe_log_entry {
+    int64_t time;  /* nanoseconds since 1970 */
+    uint32_t line; /* where its line begins in the text, and how long it is */
+    uint32_t size;
+    uint32_t data; /* where its bytes are in the output */
+    uint32_t length;
+    uint32_t attributes; /* where its object of attributes is in the text, if it has one */
+    uint32_t attributes_size;
+    int32_t stream; /* 1 or 2; 0: not laid out as ours are */
+};
+
+/* Entries for what `data` holds, each ended by `tail`, into `out`: how many bytes that is. */
+int64_t pe_log_encode(const char *data, size_t size, int rest, const char *tail, size_t tail_size, char *out,
+                      size_t room, size_t *used);
+/* Entries of the whole lines in `text`: how many.  `out` has room for as many bytes as `text` has. */
+int64_t pe_log_decode(const char *text, size_t size, char *out, struct pe_log_entry *entries, size_t most,
+                      size_t *used);
+
+/* inotify(7); Python has no call for it. */
+int pe_watcher(void);
+int pe_watch(int watcher, const char *path, unsigned events);
+int pe_unwatch(int watcher, int watch);

@@ -6,7 +6,19 @@
  * (CVE-2021-30465, CVE-2025-31133). */
 #include "internal.h"
 
-enum { LONGEST = 4096, MOST_LINKS = 8 };
+enum { LONGEST = 4096, MOST_LINKS = 40, MOST_TRIES = 1000 };
+
+/* While anybody on the host renames or mounts something, ".." cannot be followed safely: the kernel says try
+ * again. */
+int open_patiently(int directory, const char *path, const struct open_how *how)
+{
+    int opened, tries = 0;
+
+    do
+        opened = (int)SYS(openat2, directory, path, how, sizeof *how);
+    while (opened == -EAGAIN && ++tries < MOST_TRIES);
+    return opened;
+}
 
 int resolve(int root, const char *path, uint64_t flags)
 {
@@ -15,7 +27,7 @@ int resolve(int root, const char *path, uint64_t flags)
         .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
     };
 
-    return (int)SYS(openat2, root, path, &how, sizeof how);
+    return open_patiently(root, path, &how);
 }
 
 static int kind_of(int fd, struct statx *found)
@@ -43,68 +55,82 @@ static int make_at(int parent, const char *name, int directory)
 {
     if (directory)
         return (int)SYS(mkdirat, parent, name, 0755);
-    int made = (int)TRY(SYS(openat, parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644));
+    int made =
+        (int)TRY(SYS(openat, parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644));
     return (int)SYS(close, made);
 }
 
-/* Write what a dangling link at *end of path* points to over that end. */
-static int follow_link(int parent, char *path, char *name)
+/* Put what the link says in the place of its name, which begins at *at* and ends at *rest* in *path*. */
+static int follow_link(int parent, char *path, size_t at, size_t rest)
 {
-    char link[LONGEST];
-    long n = TRY(SYS(readlinkat, parent, name, link, sizeof link - 1));
+    char name[256], link[LONGEST], after[LONGEST];
+    size_t n, end = length(path + rest) + 1;
 
-    link[n] = 0;
-    char *to = link[0] == '/' ? path : name;
-    if ((to - path) + n + 1 > LONGEST)
+    if (rest - at >= sizeof name)
         return -ENAMETOOLONG;
-    for (long i = 0; i <= n; i++)
-        to[i] = link[i];
+    __builtin_memcpy(name, path + at, rest - at);
+    name[rest - at] = 0;
+    long said = SYS(readlinkat, parent, name, link, sizeof link);
+    if (said == -EINVAL)
+        return 0; /* no link: somebody else has just made it */
+    n = (size_t)TRY(said);
+    if (link[0] == '/')
+        at = 0;
+    if (at + n + end > LONGEST)
+        return -ENAMETOOLONG;
+    __builtin_memcpy(after, path + rest, end);
+    __builtin_memcpy(path + at, link, n);
+    __builtin_memcpy(path + at + n, after, end);
     return 0;
 }
-
-/* Open *path*, making its last name and whatever lacks above it.  Each name is
- * made in a directory that we hold by fd. */
-static int make_path(int root, const char *path, int directory, int depth)
+/* Open *path*, making what lacks on it; each name is made in a directory that we hold by fd.  A link that
+ * leads nowhere, yet, is put into *path*, which is then to be walked again. */
+static int make_path(int root, char *path, int directory, int *again)
 {
-    char copy[LONGEST];
-    size_t n = length(path);
     OWNED_FD parent = (int)TRY(resolve(root, "/", O_DIRECTORY));
 
-    if (n >= sizeof copy)
-        return -ENAMETOOLONG;
-    for (size_t i = 0; i <= n; i++)
-        copy[i] = path[i];
-    for (char *name = copy;;) {
-        while (*name == '/')
-            name++;
-        char *end = name;
-        while (*end && *end != '/')
+    for (size_t at = 0, end;; at = end) {
+        while (path[at] == '/')
+            at++;
+        for (end = at; path[end] && path[end] != '/';)
             end++;
-        char cut = *end;
-        int last = !cut || !end[1];
-        *end = 0;
-        int here = resolve(root, copy, 0);
-        if (here == -ENOENT) {
-            int made = make_at(parent, name, directory || !last);
-            if (made == -EEXIST && last && depth < MOST_LINKS) { /* a link that leads nowhere, yet */
-                TRY(follow_link(parent, copy, name));
-                return make_path(root, copy, directory, depth + 1);
-            }
-            TRY(made);
-            here = resolve(root, copy, O_NOFOLLOW);
+        size_t next = end;
+        while (path[next] == '/')
+            next++;
+        int last = !path[next];
+        char cut = path[end];
+        path[end] = 0;
+        int here = resolve(root, path, 0);
+        int made = here == -ENOENT ? make_at(parent, path + at, directory || !last) : 0;
+        if (here == -ENOENT && made == 0)
+            here = resolve(root, path, O_NOFOLLOW);
+        path[end] = cut;
+        if (made == -EEXIST) {
+            *again = 1;
+            return follow_link(parent, path, at, end);
         }
+        TRY(made);
         if (here < 0 || last)
             return here;
-        *end = cut;
         close_fd(&parent);
         parent = here;
-        name = end;
     }
 }
 
 int resolve_or_make(int root, const char *path, int directory)
 {
-    int found = resolve(root, path, 0);
+    char walked[LONGEST];
+    size_t n = length(path) + 1;
+    int found = resolve(root, path, 0), again = 1;
 
-    return found == -ENOENT ? make_path(root, path, directory, 0) : found;
+    if (found != -ENOENT)
+        return found;
+    if (n > sizeof walked)
+        return -ENAMETOOLONG;
+    __builtin_memcpy(walked, path, n);
+    for (int links = 0; again && links < MOST_LINKS; links++) {
+        again = 0;
+        found = (int)TRY(make_path(root, walked, directory, &again));
+    }
+    return again ? -ELOOP : found;
 }

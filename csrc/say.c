@@ -8,7 +8,8 @@ int say(int report, const struct pe_said *said)
     union {
         struct cmsghdr header;
         char room[CMSG_SPACE(sizeof(int))];
-    } with = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    } with = {
+        .header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
     struct msghdr message = {.msg_iov = &what, .msg_iovlen = 1};
 
     if (said->fd >= 0) {

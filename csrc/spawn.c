@@ -8,13 +8,12 @@
  *     pe_hear   <------------------------------------- FAILED {step, error}, or the
  *                                                      report closes: it runs
  */
+#include "births.h"
 #include "spawner.h"
 #include <stdlib.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
-#include <pthread.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -38,23 +37,22 @@ static int lift(int fd)
     return fd > REPORT_FD ? fd : (int)SYS(fcntl, fd, F_DUPFD_CLOEXEC, ABOVE_REPORT);
 }
 
-static int arrange_fds(const struct birth *birth, int *fds, int *program)
+static int arrange_fds(const struct pe_birth *wanted, int report, int *fds, int *program)
 {
-    const struct pe_birth *wanted = birth->wanted;
-    int lifted[4];
+    int lifted[4] = {[REPORT_FD] = report};
 
     for (int i = 0; i < wanted->n_fds; i++)
         fds[i] = (int)TRY(lift(wanted->fds[i]));
     *program = (int)TRY(lift(wanted->program));
     for (int fd = 0; fd < 3; fd++)
         lifted[fd] = (int)TRY(lift(wanted->stdio[fd]));
-    lifted[REPORT_FD] = (int)TRY(lift(birth->report));
     for (int fd = 0; fd < 4; fd++)
         TRY(SYS(dup3, lifted[fd], fd, 0));
     return (int)SYS(close_range, ABOVE_REPORT, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
-/* CLONE_CLEAR_SIGHAND has reset what the host program handles; what it ignores stays ignored until we say so. */
+/* CLONE_CLEAR_SIGHAND has reset what the host program handles; what it ignores stays ignored until we say so.
+ */
 static void restore_signals(void)
 {
     struct {
@@ -72,21 +70,19 @@ static void restore_signals(void)
 
 __attribute__((no_sanitize("address"))) static void child_main(const struct birth *birth)
 {
-    struct pe_said said = {.word = PE_FAILED, .fd = -1};
-    int fds[PE_MAX_FDS], program = -1;
+    struct pe_said said = {.word = PE_FAILED, .step = PE_ARRANGE, .fd = -1};
+    int fds[PE_MAX_FDS], program = -1, report = lift(birth->report);
 
     restore_signals();
     struct walker walker = new_walker(birth->plan, fds, REPORT_FD);
-    said.error = -arrange_fds(birth, fds, &program);
-    if (said.error)
-        SYS(write, birth->report, &said, sizeof said);
-    else if ((said.error = -walk(&walker, &said.step)))
-        SYS(write, REPORT_FD, &said, sizeof said);
-    else {
-        said.step = -1;
+    said.error = report < 0 ? -report : -arrange_fds(birth->wanted, report, fds, &program);
+    if (!said.error)
+        said.error = -walk(&walker, &said.step);
+    if (!said.error) {
+        said.step = PE_EXECUTE;
         said.error = -(int)SYS(execveat, program, "", birth->argv, birth->envp, AT_EMPTY_PATH);
-        SYS(write, REPORT_FD, &said, sizeof said);
     }
+    SYS(write, report < 0 ? birth->report : report, &said, sizeof said);
     for (;;)
         SYS(exit_group, 127);
 }
@@ -98,10 +94,11 @@ static long clone_child(struct clone_args *args, const struct birth *birth)
     register long result __asm__("rax") = __NR_clone3;
     register const struct birth *arg __asm__("r12") = birth;
     register void (*entry)(const struct birth *) __asm__("r13") = child_main;
-    __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\txor %%ebp, %%ebp\n\tmov %%r12, %%rdi\n\tcall *%%r13\n1:"
-                     : "+a"(result)
-                     : "D"(args), "S"(sizeof *args), "r"(arg), "r"(entry)
-                     : "rcx", "r11", "memory");
+    __asm__ volatile(
+        "syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\txor %%ebp, %%ebp\n\tmov %%r12, %%rdi\n\tcall *%%r13\n1:"
+        : "+a"(result)
+        : "D"(args), "S"(sizeof *args), "r"(arg), "r"(entry)
+        : "rcx", "r11", "memory");
     return result;
 #else
     register long x8 __asm__("x8") = __NR_clone3;
@@ -117,27 +114,6 @@ static long clone_child(struct clone_args *args, const struct birth *birth)
 #endif
 }
 
-/* A child that changes user while it borrows our memory takes our dumpable
- * flag, which is the memory's, not the process's: keep it across births. */
-static pthread_mutex_t births_lock = PTHREAD_MUTEX_INITIALIZER;
-static int births, dumpable;
-
-static void begin_birth(void)
-{
-    pthread_mutex_lock(&births_lock);
-    if (births++ == 0)
-        dumpable = prctl(PR_GET_DUMPABLE);
-    pthread_mutex_unlock(&births_lock);
-}
-
-static void end_birth(void)
-{
-    pthread_mutex_lock(&births_lock);
-    if (--births == 0 && prctl(PR_GET_DUMPABLE) != dumpable)
-        prctl(PR_SET_DUMPABLE, dumpable == 1);
-    pthread_mutex_unlock(&births_lock);
-}
-
 static int give_birth(void *arg, char *stack_top)
 {
     struct birth *birth = arg;
@@ -145,8 +121,8 @@ static int give_birth(void *arg, char *stack_top)
         .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | birth->unshare,
         .pidfd = (uint64_t)(uintptr_t)&birth->pidfd,
         .exit_signal = SIGCHLD,
-        .stack = (uint64_t)(uintptr_t)stack_top - 256 * 1024,
-        .stack_size = 256 * 1024,
+        .stack = (uint64_t)(uintptr_t)stack_top - BIRTH_STACK,
+        .stack_size = BIRTH_STACK,
     };
 
     if (birth->wanted->cgroup >= 0) {
@@ -170,15 +146,17 @@ static char **list_texts(char **list, const char *text, uint32_t n)
 
 static int spawn(struct birth *birth, struct pe_child *child)
 {
-    int ends[2];
+    struct report report;
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        return -errno;
-    OWNED_FD hear = ends[0], tell = ends[1];
-    birth->report = tell;
-    int pid = (int)TRY(on_spawner(give_birth, birth));
-    *child = (struct pe_child){.pid = pid, .pidfd = birth->pidfd, .report = hear};
-    hear = -1;
+    TRY(open_report(&report));
+    birth->report = report.tell;
+    int pid = on_spawner(give_birth, birth);
+    close_tell(&report);
+    if (pid < 0) {
+        close_fd(&report.hear);
+        return pid;
+    }
+    *child = (struct pe_child){.pid = pid, .pidfd = birth->pidfd, .report = report.hear};
     return 0;
 }
 
@@ -229,24 +207,32 @@ int pe_hear(int report, struct pe_said *said)
         char room[CMSG_SPACE(sizeof(int))];
     } with;
     struct msghdr message = {
-        .msg_iov = &what, .msg_iovlen = 1, .msg_control = &with, .msg_controllen = sizeof with};
-    ssize_t n;
+        .msg_iov = &what,
+        .msg_iovlen = 1,
+        .msg_control = &with,
+        .msg_controllen = CMSG_LEN(sizeof(int)), /* room for one fd, however many are sent */
+    };
+    long n;
 
     do
-        n = recvmsg(report, &message, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+        n = SYS(recvmsg, report, &message, MSG_CMSG_CLOEXEC);
+    while (n == -EINTR);
     if (n < 0)
-        return -errno;
+        return (int)n;
     if (n == 0) {
         *said = (struct pe_said){.word = PE_RUNNING, .fd = -1};
         return 0;
     }
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     said->fd = header && header->cmsg_type == SCM_RIGHTS ? *(const int *)(const void *)CMSG_DATA(header) : -1;
-    return 0;
+    if (n == sizeof *said)
+        return 0;
+    close_fd(&said->fd);
+    return -EBADMSG;
 }
 
-/* Wait by pidfd, so that pids may be reused meanwhile; with what it has used, for which Python has no call. */
+/* Wait by pidfd, so that pids may be reused meanwhile; with what it has used, for which Python has no call.
+ */
 int pe_wait(int pidfd, int options, struct pe_end *end)
 {
     struct rusage usage = {0};

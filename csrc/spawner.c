@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-enum { MOST_SPAWNERS = 4, STACK_SIZE = 256 * 1024, THREAD_STACK = 128 * 1024 };
+enum { MOST_SPAWNERS = 4, GUARD = 64 * 1024, THREAD_STACK = 128 * 1024 };
 
 struct job {
     struct job *next;
@@ -23,7 +23,7 @@ struct job {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
 static struct job *first, **last = &first;
-static int spawners, idle;
+static int spawners, idle, waiting;
 
 static struct job *next_job(void)
 {
@@ -32,6 +32,7 @@ static struct job *next_job(void)
     while (!first)
         pthread_cond_wait(&wanted, &lock);
     idle--;
+    waiting--;
     struct job *job = first;
     first = job->next;
     if (!first)
@@ -45,7 +46,7 @@ static void *spawner(void *stack)
     for (;;) {
         struct job *job = next_job();
 
-        job->answer = job->work(job->arg, (char *)stack + STACK_SIZE);
+        job->answer = job->work(job->arg, (char *)stack + GUARD + BIRTH_STACK);
         pthread_mutex_lock(&lock);
         job->done = 1;
         pthread_cond_signal(&job->finished);
@@ -59,18 +60,21 @@ static int start_spawner(void)
 {
     pthread_attr_t attributes;
     pthread_t thread;
-    void *stack =
-        mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    char *stack = mmap(NULL, GUARD + BIRTH_STACK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 
     if (stack == MAP_FAILED)
         return -ENOMEM;
+    if (mprotect(stack + GUARD, BIRTH_STACK, PROT_READ | PROT_WRITE) < 0) {
+        munmap(stack, GUARD + BIRTH_STACK);
+        return -ENOMEM;
+    }
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, THREAD_STACK);
     int error = pthread_create(&thread, &attributes, spawner, stack);
     pthread_attr_destroy(&attributes);
     if (error) {
-        munmap(stack, STACK_SIZE);
+        munmap(stack, GUARD + BIRTH_STACK);
         return -error;
     }
     spawners++;
@@ -93,7 +97,7 @@ static void in_child(void) /* the threads stayed behind */
     pthread_cond_init(&wanted, NULL);
     first = NULL;
     last = &first;
-    spawners = idle = 0;
+    spawners = idle = waiting = 0;
 }
 
 int on_spawner(int (*work)(void *arg, char *stack_top), void *arg)
@@ -108,11 +112,12 @@ int on_spawner(int (*work)(void *arg, char *stack_top), void *arg)
     pthread_mutex_lock(&lock);
     if (!registered)
         registered = !pthread_atfork(before_fork, in_parent, in_child);
-    if (!idle && spawners < MOST_SPAWNERS)
+    if (idle <= waiting && spawners < MOST_SPAWNERS)
         started = start_spawner();
     if (spawners) {
         *last = &job;
         last = &job.next;
+        waiting++;
         pthread_cond_signal(&wanted);
         while (!job.done)
             pthread_cond_wait(&job.finished, &lock);

@@ -8,7 +8,7 @@ __attribute__((naked, noreturn)) void _start(void)
     __asm__("xor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall begin");
 }
 #elif defined(__aarch64__)
-__asm__(".globl _start\n_start:\n\tmov x29, xzr\n\tmov x0, sp\n\tbl begin\n");
+__asm__(".text\n.globl _start\n_start:\n\tmov x29, xzr\n\tmov x0, sp\n\tbl begin\n");
 #else
 #error "start.h: teach me this architecture"
 #endif

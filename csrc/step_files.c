@@ -18,10 +18,34 @@ static int put(struct walker *walker, int mount, const char *target, int directo
     return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
+/* Before Linux 6.15 only what is part of our mount namespace can be cloned, or be a layer: put `at` where
+ * nobody looks any more, and where it goes away with the host's root. */
+static int set_aside(struct walker *walker)
+{
+    return (int)SYS(move_mount, walker->at, "", AT_FDCWD, "/sys", MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+/* Clone what is in `at`. */
+static int clone_at(struct walker *walker, int from, const char *name)
+{
+    unsigned how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+    int mount = (int)SYS(open_tree, from, name, how);
+
+    if (mount != -EINVAL)
+        return mount;
+    TRY(set_aside(walker));
+    return (int)SYS(open_tree, from, name, how);
+}
+
 int step_overlay(struct walker *walker, const struct pe_step *step)
 {
-    int mount = (int)TRY(make_overlay(TEXT(source), TEXT(data), TEXT(kind), step->flags));
+    int below = step->flags & PE_OVERLAY_OVER_AT ? walker->at : -1;
 
+    if (below >= 0) { /* tried first: an overlay that fails leaves its work directory unfit for the next */
+        OWNED_FD clone = (int)TRY(clone_at(walker, below, ""));
+        (void)clone;
+    }
+    int mount = (int)TRY(make_overlay(TEXT(source), below, TEXT(data), TEXT(kind), step->flags));
     return put(walker, mount, TEXT(target), 1);
 }
 
@@ -32,13 +56,15 @@ int step_mount(struct walker *walker, const struct pe_step *step)
     TRY(put(walker, mount, TEXT(target), 1));
     if (same(TEXT(kind), "proc")) {
         close_fd(&walker->proc);
-        walker->proc = (int)TRY(SYS(fcntl, mount, F_DUPFD_CLOEXEC, PARKED));
+        walker->proc = (int)TRY(SYS(fcntl, mount, F_DUPFD_CLOEXEC, ABOVE_REPORT));
     }
     return 0;
 }
 
 static uint64_t propagation_of(const char *word)
 {
+    if (!word)
+        return MS_PRIVATE;
     if (*word == 'r')
         word++;
     return same(word, "shared") ? MS_SHARED : same(word, "slave") ? MS_SLAVE : MS_PRIVATE;
@@ -61,24 +87,6 @@ static int dress(int mount, uint64_t flags, const char *propagation)
     return (int)SYS(mount_setattr, mount, "", recursive, &attr, sizeof attr);
 }
 
-/* Before Linux 5.12 there is no mount_setattr(2): only the top can be made read-only, once it is in place. */
-static int dress_in_place(struct walker *walker, const struct pe_step *step)
-{
-    OWNED_FD place = (int)TRY(resolve(walker->root, TEXT(target), 0));
-    char path[] = "/proc/self/fd/0000000000";
-    char *end = path + sizeof path - 1;
-    unsigned flags = MS_REMOUNT | MS_BIND;
-
-    if ((step->flags & PE_BIND_READONLY_BELOW) && !(step->flags & PE_BIND_IF_POSSIBLE))
-        return -EOPNOTSUPP;
-    for (int n = place, i = 0; i < 10; i++, n /= 10)
-        *--end = (char)('0' + n % 10);
-    if (step->flags & MOUNT_ATTR_RDONLY)
-        flags |= MS_RDONLY;
-    TRY(SYS(mount, NULL, path, NULL, propagation_of(TEXT(kind)) | (step->flags & PE_BIND_RECURSIVE ? MS_REC : 0), NULL));
-    return (int)SYS(mount, NULL, path, NULL, flags, NULL);
-}
-
 int step_bind(struct walker *walker, const struct pe_step *step)
 {
     unsigned how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (step->flags & PE_BIND_RECURSIVE ? AT_RECURSIVE : 0);
@@ -87,23 +95,19 @@ int step_bind(struct walker *walker, const struct pe_step *step)
     if (step->source)
         mount = (int)TRY(SYS(open_tree, AT_FDCWD, TEXT(source), how));
     else /* made by the engine, outside: only there can it share what is mounted later */
-        mount = (int)TRY(SYS(fcntl, walker->fds[step->fd], F_DUPFD_CLOEXEC, PARKED));
-    int dressed = dress(mount, step->flags, TEXT(kind));
-    if (dressed != -ENOSYS)
-        TRY(dressed);
-    TRY(put(walker, mount, TEXT(target), (int)TRY(is_directory(mount))));
-    return dressed == -ENOSYS ? dress_in_place(walker, step) : 0;
+        mount = (int)TRY(SYS(fcntl, walker->fds[step->fd], F_DUPFD_CLOEXEC, ABOVE_REPORT));
+    TRY(dress(mount, step->flags, TEXT(kind)));
+    return put(walker, mount, TEXT(target), (int)TRY(is_directory(mount)));
 }
 
 int step_bind_at(struct walker *walker, const struct pe_step *step)
 {
     struct mount_attr attr = {.attr_set = step->flags};
-    OWNED_FD mount = (int)TRY(SYS(open_tree, walker->at, TEXT(source), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    OWNED_FD mount = (int)TRY(clone_at(walker, walker->at, TEXT(source)));
     OWNED_FD place = (int)TRY(resolve_or_make(walker->root, TEXT(target), (int)TRY(is_directory(mount))));
 
     if (step->flags)
         TRY(SYS(mount_setattr, mount, "", AT_EMPTY_PATH, &attr, sizeof attr));
-
     return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
@@ -161,8 +165,8 @@ int step_symlink(struct walker *walker, const struct pe_step *step)
 
 int step_write(struct walker *walker, const struct pe_step *step)
 {
-    OWNED_FD file =
-        (int)TRY(SYS(openat, walker->at, TEXT(target), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644));
+    OWNED_FD file = (int)TRY(
+        SYS(openat, walker->at, TEXT(target), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644));
     long n = TRY(SYS(write, file, TEXT(data), step->flags));
 
     return (uint64_t)n == step->flags ? 0 : -ENOSPC;
@@ -172,12 +176,30 @@ int step_write(struct walker *walker, const struct pe_step *step)
  * link gets /proc's secrets instead of having them hidden (CVE-2025-31133). */
 int step_null(struct walker *walker, const struct pe_step *step)
 {
-    int from = step->source ? AT_FDCWD : walker->at;
-    const char *name = step->source ? TEXT(source) : TEXT(target);
+    unsigned how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
 
     close_fd(&walker->null);
-    walker->null = (int)TRY(SYS(openat, from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    walker->null = (int)TRY(step->source ? SYS(open_tree, AT_FDCWD, TEXT(source), how)
+                                         : clone_at(walker, walker->at, TEXT(target)));
     return TRY(is_device(walker->null, 1, 3)) ? 0 : -ENODEV;
+}
+
+/* A program without input reads its own null device: the host's would be an fd of the host inside.  One who
+ * joins finds what the container has made of /dev/null: if that is something else, input is an empty pipe. */
+int step_null_stdin(struct walker *walker, const struct pe_step *step)
+{
+    OWNED_FD root = (int)TRY(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    struct open_how how = {
+        .flags = O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+        .resolve = walker->at >= 0 ? RESOLVE_BENEATH : RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    OWNED_FD null = open_patiently(walker->at >= 0 ? walker->at : root,
+                                   walker->at >= 0 ? TEXT(target) : "/dev/null", &how);
+
+    if (null < 0 || is_device(null, 1, 3) != 1)
+        return 0;
+    TRY(SYS(fcntl, null, F_SETFL, O_RDWR));
+    return (int)TRY(SYS(dup3, null, 0, 0));
 }
 
 static int empty_directory(struct walker *walker)
@@ -195,7 +217,11 @@ int step_mask(struct walker *walker, const struct pe_step *step)
         return 0; /* this kernel, or this image, has no such path */
     OWNED_FD place = (int)TRY(found);
     int cover = (int)TRY(is_directory(place)) ? (int)TRY(empty_directory(walker)) : walker->null;
-    OWNED_FD mount = (int)TRY(SYS(open_tree, cover, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+    OWNED_FD mount = (int)SYS(open_tree, cover, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    if (mount != -EINVAL)
+        TRY(mount);
+    else /* before Linux 6.15: it is nowhere yet; put there itself, it can be cloned for the next */
+        mount = (int)TRY(SYS(fcntl, cover, F_DUPFD_CLOEXEC, ABOVE_REPORT));
     return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
@@ -222,8 +248,8 @@ static int open_ptmx(const struct walker *walker)
         .resolve = walker->at >= 0 ? RESOLVE_BENEATH : RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
     };
     const char *path = walker->at >= 0 ? "ptmx" : "/dev/pts/ptmx";
-    int from = walker->at >= 0 ? walker->at : (int)SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int master = (int)TRY(SYS(openat2, from, path, &how, sizeof how));
+    OWNED_FD root = (int)TRY(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    int master = (int)TRY(open_patiently(walker->at >= 0 ? walker->at : root, path, &how));
 
     if (SYS(fstatfs, master, place) < 0 || place[0] != DEVPTS_SUPER_MAGIC) {
         SYS(close, master);
@@ -249,8 +275,7 @@ int step_tty(struct walker *walker, const struct pe_step *step)
     TRY(say(walker->report, &(struct pe_said){.word = PE_TERMINAL, .fd = master}));
     if (!step->target)
         return 0;
-    OWNED_FD mount =
-        (int)TRY(SYS(open_tree, slave, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+    OWNED_FD mount = (int)TRY(clone_at(walker, slave, ""));
     OWNED_FD place = (int)TRY(resolve_or_make(walker->root, TEXT(target), 0));
     return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
@@ -272,16 +297,15 @@ int step_readonly_root(struct walker *walker, const struct pe_step *step)
     return (int)SYS(mount_setattr, walker->root, "", AT_EMPTY_PATH, &attr, sizeof attr);
 }
 
-/* Write below a procfs that we mounted ourselves: nothing can have been put in
- * its place (CVE-2019-16884, CVE-2025-52881). */
+/* Write below a procfs that we mounted ourselves: nothing can have been put in its place, nor into it: a
+ * mount on the way is an error (CVE-2019-16884, CVE-2025-52881). */
 static int write_proc(int proc, const char *directory, const char *path, const char *data, size_t size)
 {
-    struct open_how how = {
-        .flags = O_WRONLY | O_CLOEXEC,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
-    };
-    OWNED_FD top = (int)TRY(SYS(openat, proc, directory, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    OWNED_FD file = (int)TRY(SYS(openat2, top, path, &how, sizeof how));
+    const uint64_t inside = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+    struct open_how place = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = inside};
+    struct open_how writing = {.flags = O_WRONLY | O_CLOEXEC, .resolve = inside};
+    OWNED_FD top = (int)TRY(open_patiently(proc, directory, &place));
+    OWNED_FD file = (int)TRY(open_patiently(top, path, &writing));
     long n = TRY(SYS(write, file, data, size));
 
     return (size_t)n == size ? 0 : -EIO;
@@ -294,8 +318,14 @@ int step_sysctl(struct walker *walker, const struct pe_step *step)
 
 int step_proc_write(struct walker *walker, const struct pe_step *step)
 {
+    uint64_t place[16]; /* struct statfs, whose first member is the magic number */
+
     if (walker->proc >= 0)
         return write_proc(walker->proc, "self", TEXT(target), TEXT(data), step->flags);
     /* still in the host's root: on the way into a container that runs */
-    return write_proc(AT_FDCWD, "/proc/self", TEXT(target), TEXT(data), step->flags);
+    OWNED_FD host = (int)TRY(SYS(openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    TRY(SYS(fstatfs, host, place));
+    if (place[0] != PROC_SUPER_MAGIC)
+        return -EXDEV;
+    return write_proc(host, "self", TEXT(target), TEXT(data), step->flags);
 }

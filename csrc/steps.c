@@ -226,12 +226,19 @@ static step_function *const functions[] = {
     [PE_IDS] = step_ids,
     [PE_CAPS] = step_caps,
     [PE_PDEATHSIG] = step_pdeathsig,
+    [PE_NULL_STDIN] = step_null_stdin,
 };
 
 struct walker new_walker(const char *plan, const int *fds, int report)
 {
-    return (struct walker){
-        .plan = plan, .fds = fds, .root = -1, .at = -1, .proc = -1, .null = -1, .empty = -1, .report = report};
+    return (struct walker){.plan = plan,
+                           .fds = fds,
+                           .root = -1,
+                           .at = -1,
+                           .proc = -1,
+                           .null = -1,
+                           .empty = -1,
+                           .report = report};
 }
 
 /* Walk the whole plan: 0, or -errno of *failed_step.  What is left open is close-on-exec. */

@@ -52,8 +52,7 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
 #define SYS_3(nr, a, b, c) sys6(nr, SYS_L(a), SYS_L(b), SYS_L(c), 0, 0, 0)
 #define SYS_4(nr, a, b, c, d) sys6(nr, SYS_L(a), SYS_L(b), SYS_L(c), SYS_L(d), 0, 0)
 #define SYS_5(nr, a, b, c, d, e) sys6(nr, SYS_L(a), SYS_L(b), SYS_L(c), SYS_L(d), SYS_L(e), 0)
-#define SYS_6(nr, a, b, c, d, e, f)                                                                               \
-    sys6(nr, SYS_L(a), SYS_L(b), SYS_L(c), SYS_L(d), SYS_L(e), SYS_L(f))
+#define SYS_6(nr, a, b, c, d, e, f) sys6(nr, SYS_L(a), SYS_L(b), SYS_L(c), SYS_L(d), SYS_L(e), SYS_L(f))
 
 /* SYS(openat, dirfd, path, flags): any number of arguments. */
 #define SYS(name, ...) SYS_CALL(__NR_##name, ##__VA_ARGS__)
