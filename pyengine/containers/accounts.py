@@ -32,6 +32,42 @@ def identity_in(root: int, user: str, group_add: tuple[str, ...]) -> Identity:
     return resolve_identity(user, group_add, passwd, _read(root, "etc/group", needed=needed))
 
 
+def identity_in_layer(directory: str, user: str, group_add: tuple[str, ...]) -> Identity:
+    """As `identity_in` for a root directory of the host, looked up again when it has changed."""
+    version = _version(directory)
+    key = directory, user, group_add
+    known = _known.get(key)
+    if version and known is not None and known[0] == version:
+        return known[1]
+    root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        identity = identity_in(root, user, group_add)
+    finally:
+        os.close(root)
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[key] = version, identity
+    return identity
+
+
+_MOST_KNOWN = 64
+_known: dict[tuple[str, str, tuple[str, ...]], tuple[tuple[int, ...], Identity]] = {}
+
+
+def _version(directory: str) -> tuple[int, ...]:
+    """What changes when the files do; empty where a link makes that uncertain."""
+    found = []
+    for path, kind in (("/etc", stat.S_IFDIR), ("/etc/passwd", stat.S_IFREG), ("/etc/group", 0)):
+        try:
+            status = os.lstat(directory + path)
+        except OSError:
+            return ()
+        if kind and stat.S_IFMT(status.st_mode) != kind or stat.S_ISLNK(status.st_mode):
+            return ()
+        found += (status.st_ino, status.st_ctime_ns, status.st_size)
+    return tuple(found)
+
+
 def _read(root: int, path: str, *, needed: bool) -> bytes | None:
     """The file's content; `None` where there is none, or no sane one and it is not *needed*."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY

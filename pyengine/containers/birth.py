@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from pyengine.containers.accounts import identity_in
+from pyengine.containers.accounts import identity_in, identity_in_layer
 from pyengine.containers.compile import DeviceNode, Root, Surroundings, compile_plan
 from pyengine.containers.failure import start_error
 from pyengine.containers.identity import Identity
@@ -91,8 +91,12 @@ def give_birth(
     hierarchy: Hierarchy,
     joiner: native.Joiner,
     neighbour: Callable[[str], Neighbour],
+    *,
+    is_new: bool = False,
 ) -> Born:
     """Start the program of *record*; *neighbour* finds the container whose namespace is shared.
+
+    *is_new*: it has never run, so nothing has been written to its root yet.
 
     Raises what `containers.failure` makes of a step that failed; then nothing of it is left.
     """
@@ -102,9 +106,11 @@ def give_birth(
     streams = Streams()
     try:
         policy, nodes = _devices(spec)
-        _prepare_root(home)
-        _prepare_mounts(spec, home)
-        identity = _identity(record, home, spec)
+        if not is_new:
+            _prepare_root(home)
+        if spec.mounts:
+            _prepare_mounts(spec, home)
+        identity = _identity(record, home, spec, is_new=is_new)
         cgroup = Cgroup.create(
             hierarchy, spec.id, spec.resources, parent=spec.cgroup_parent, devices=policy
         )
@@ -180,14 +186,14 @@ def root_fd(record: ContainerRecord, home: Home) -> int:
         os.close(inner)
 
 
-def _identity(record: ContainerRecord, home: Home, spec: ContainerSpec) -> Identity:
+def _identity(
+    record: ContainerRecord, home: Home, spec: ContainerSpec, *, is_new: bool
+) -> Identity:
     """Who the program is. A root of one layer that nobody has written to is read as it is."""
     layers = record.layers
-    written = bool(os.listdir(home.upper))
-    if len(layers) == 1 and not written:
-        root = os.open(layers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    else:
-        root = root_fd(record, home)
+    if len(layers) == 1 and (is_new or not os.listdir(home.upper)):
+        return identity_in_layer(layers[0], spec.user, spec.group_add)
+    root = root_fd(record, home)
     try:
         return identity_in(root, spec.user, spec.group_add)
     finally:

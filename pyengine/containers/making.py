@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from attrs import evolve
+from attrs import define, evolve
 
 from pyengine.containers.birth import check_source
 from pyengine.containers.host import host_facts
@@ -18,6 +18,16 @@ from pyengine.model.mounts import MountKind
 from pyengine.model.options import ContainerOptions
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec, Namespaces
+from pyengine.store.layout import Home
+
+
+@define
+class Draft:
+    """A container that has its place on disk, and is not true yet: nobody can find it."""
+
+    record: ContainerRecord
+    home: Home
+    has_name: bool  # whether its name is claimed
 
 
 def create(house: House, options: ContainerOptions) -> ContainerRecord:
@@ -26,6 +36,16 @@ def create(house: House, options: ContainerOptions) -> ContainerRecord:
     Raises `InvalidRequest`, `ImageNotFound`, `AlreadyExists` (its name), `StoreError`; then
     nothing of it is left.
     """
+    drafted = draft(house, options)
+    try:
+        return publish(house, drafted)
+    except BaseException:
+        withdraw(house, drafted)
+        raise
+
+
+def draft(house: House, options: ContainerOptions) -> Draft:
+    """Everything of a new container but what makes it true; a name that was given is claimed."""
     house.enter()
     catalog = house.catalog
     root = resolve_image(options.image, house.layout)
@@ -39,31 +59,40 @@ def create(house: House, options: ContainerOptions) -> ContainerRecord:
         if mount.kind in (MountKind.BIND, MountKind.OVERLAY):
             check_source(mount)
     record = ContainerRecord(spec, root.layers, root.lowers, root.nested)
-    home = catalog.place(container_id, options.owner)
-    try:
-        record = _named(house, record, is_given=bool(options.name))
-        catalog.write_record(record)
-    except BaseException:
-        catalog.release_name(record.spec.name, container_id)
-        catalog.forget(container_id)
-        remove(home.path)
-        raise
+    drafted = Draft(record, catalog.place(container_id, options.owner), False)
+    if options.name:
+        try:
+            catalog.claim_name(name, container_id)
+        except BaseException:
+            withdraw(house, drafted)
+            raise
+        drafted.has_name = True
+    return drafted
+
+
+def publish(house: House, drafted: Draft) -> ContainerRecord:
+    """Make the container true. A generated name is drawn again if somebody was quicker."""
+    record = drafted.record
+    while not drafted.has_name:
+        try:
+            house.catalog.claim_name(record.spec.name, record.spec.id)
+        except AlreadyExists:
+            name = generate_name(house.catalog.is_taken)
+            record = drafted.record = evolve(record, spec=evolve(record.spec, name=name))
+        else:
+            drafted.has_name = True
+    house.catalog.write_record(record)
     house.tell("create", record)
     return record
 
 
-def _named(house: House, record: ContainerRecord, *, is_given: bool) -> ContainerRecord:
-    """Claim its name; one that was generated is drawn again when somebody was quicker."""
-    while True:
-        try:
-            house.catalog.claim_name(record.spec.name, record.spec.id)
-        except AlreadyExists:
-            if is_given:
-                raise
-            name = generate_name(house.catalog.is_taken)
-            record = evolve(record, spec=evolve(record.spec, name=name))
-        else:
-            return record
+def withdraw(house: House, drafted: Draft) -> None:
+    """Take back a container that never was."""
+    spec = drafted.record.spec
+    if drafted.has_name:
+        house.catalog.release_name(spec.name, spec.id)
+    house.catalog.forget(spec.id)
+    remove(drafted.home.path)
 
 
 _OWN_NAMESPACES = Namespaces()

@@ -8,9 +8,8 @@ from pyengine.containers import ending
 from pyengine.containers.collecting import Collector
 from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
-from pyengine.containers.making import create
 from pyengine.containers.running import Running
-from pyengine.containers.starting import start
+from pyengine.containers.starting import Wishes, begin_new
 from pyengine.containers.supervisor import drive
 from pyengine.errors import TimedOut
 from pyengine.model.options import ContainerOptions
@@ -26,21 +25,23 @@ def run(
     container has been killed then. Whatever is raised, it is removed.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    record = create(house, options)
-    container_id = record.spec.id
+    source = options.stdin
+    given = source if isinstance(source, bytes) else b""
     collector = Collector()
+    keep_stdin = source is not None and not isinstance(source, bytes)
+    wishes = Wishes(given=given, keep_stdin=keep_stdin, listener=collector, keep=keep)
+    running = begin_new(house, options, wishes)
     try:
-        running = _start(house, container_id, options, collector, keep)
         in_time = _follow(running, deadline)
     except BaseException:
-        ending.abandon(house, container_id)
+        ending.abandon(house, running.spec.id)
         raise
     stdout, stderr = collector.both()
     if not in_time:
         if keep:
-            ending.abandon(house, container_id)
+            ending.abandon(house, running.spec.id)
         raise TimedOut(
-            f"running {options.image} {' '.join(record.spec.argv)}"[:200],
+            f"running {options.image} {' '.join(running.spec.argv)}"[:200],
             timeout or 0.0,
             stdout.decode(errors="replace"),
             stderr.decode(errors="replace"),
@@ -55,25 +56,6 @@ def run(
         ended.signal,
         ended.oom_killed,
     )
-
-
-def _start(
-    house: House, container_id: str, options: ContainerOptions, collector: Collector, keep: bool
-) -> Running:
-    source = options.stdin
-    given = source if isinstance(source, bytes) else b""
-    running = start(
-        house,
-        container_id,
-        given=given,
-        keep_stdin=source is not None and not isinstance(source, bytes),
-        listener=collector,
-        watch=False,
-        discard=not keep,
-    )
-    if running.stdin >= 0 and source is not None:
-        running.feeder = Feeder(source, running.open_stdin(), running.close_stdin)
-    return running
 
 
 def _follow(running: Running, deadline: float | None) -> bool:

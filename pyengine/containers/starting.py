@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from pyengine.containers.birth import Born, Neighbour, give_birth
 from pyengine.containers.ending import abandon, kill, record_end
@@ -13,13 +13,15 @@ from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
 from pyengine.containers.log_writer import LogWriter
 from pyengine.containers.looking import status_of
-from pyengine.containers.making import create
+from pyengine.containers.making import draft, publish, withdraw
 from pyengine.containers.running import Listener, Running
+from pyengine.containers.supervisor import drive
 from pyengine.errors import EngineError, TimedOut, Unsupported, WrongState
 from pyengine.linux.process import open_process
 from pyengine.model.options import ContainerOptions
 from pyengine.model.record import ContainerRecord
 from pyengine.model.state import ContainerState, Status
+from pyengine.store.layout import Home
 
 _REFUSED = {
     Status.RUNNING: "it runs already",
@@ -29,22 +31,26 @@ _REFUSED = {
 }
 
 
-def start(
-    house: House,
-    container_id: str,
-    *,
-    owner: str | None = None,
-    given: bytes = b"",
-    keep_stdin: bool = True,
-    listener: Listener | None = None,
-    watch: bool = True,
-    discard: bool = False,
-) -> Running:
-    """Give birth to the program of a container that does not run.
+@frozen
+class Wishes:
+    """How a program is to be watched.
 
-    *listener* hears its output from the first byte on. Without *watch* the caller drives what
-    comes back; *discard* removes the container at its end. Raises `WrongState`, and what can go wrong at a birth; that is written into
-    the container's state (row O02).
+    *given* is its whole input; with *keep_stdin* its input stays open for others to write to.
+    *listener* hears its output from the first byte on; without *keep* the container is removed
+    at its end.
+    """
+
+    given: bytes = b""
+    keep_stdin: bool = True
+    listener: Listener | None = None
+    keep: bool = True
+
+
+def start(house: House, container_id: str, *, owner: str | None = None) -> Running:
+    """Start the program of a container that does not run, and have it watched.
+
+    Raises `WrongState`, and what can go wrong at a birth; that is written into the container's
+    state (row O02).
     """
     house.enter()
     with house.catalog.locked(container_id) as home:
@@ -55,31 +61,17 @@ def start(
         if status in _REFUSED:
             raise WrongState(record.spec.name, str(status), "start", _REFUSED[status])
         try:
-            born = give_birth(
-                record, home, house.layout, house.hierarchy, house.joiner, _neighbour(house)
-            )
+            running = _begin(house, record, home, Wishes(), is_new=status is Status.CREATED)
         except EngineError as error:
             _record_failure(house, record, state, error)
             raise
-        running = Running(
-            record.spec,
-            born,
-            _log(record, home.log),
-            lambda ended: record_end(house, ended),
-            given=given,
-            keep_stdin=keep_stdin and record.spec.open_stdin,
-        )
-        running.keep = not (discard or record.spec.auto_remove)
-        running.resume = house.supervisor.resume
-        if listener is not None:
-            running.listen(listener)
-        for attachment in house.expected(container_id):
-            attachment.bind(running)
-        house.running[container_id] = running
-        house.catalog.write_state(container_id, _running_state(house, state, born))
+        try:
+            house.catalog.write_state(container_id, _running_state(house, state, running.born))
+        except BaseException:
+            give_up(house, running)
+            raise
         house.tell("start", record)
-    if watch:
-        house.supervisor.watch(running)
+    house.supervisor.watch(running)
     return running
 
 
@@ -94,26 +86,92 @@ def start_in_time(
         raise TimedOut(f"starting container {container_id[:12]}", timeout)
 
 
+def begin_new(house: House, options: ContainerOptions, wishes: Wishes) -> Running:
+    """Make a container and start its program; who gets it has to drive or watch it.
+
+    What has to be written down is written while the program runs already. If anything fails,
+    nothing of the container is left.
+    """
+    if options.owner != "process":
+        refuse_detached()
+    drafted = draft(house, options)
+    if drafted.record.spec.cgroup_parent:
+        try:  # who cleans up after us must know where to look before there is something
+            house.catalog.write_record(drafted.record)
+        except BaseException:
+            withdraw(house, drafted)
+            raise
+    try:
+        running = _begin(house, drafted.record, drafted.home, wishes, is_new=True)
+    except BaseException:
+        withdraw(house, drafted)
+        raise
+    try:
+        running.spec = publish(house, drafted).spec
+        state = _running_state(house, ContainerState(), running.born)
+        house.catalog.write_state(running.spec.id, state)
+    except BaseException:
+        running.keep = False
+        give_up(house, running)
+        withdraw(house, drafted)
+        raise
+    house.tell("start", drafted.record)
+    source = options.stdin
+    if running.stdin >= 0 and source is not None:
+        running.feeder = Feeder(source, running.open_stdin(), running.close_stdin)
+    return running
+
+
 def create_and_start(
     house: House, options: ContainerOptions, *, timeout: float | None = None
 ) -> str:
     """Make a container and start it, its input fed with what *options* say; answers its id."""
-    if options.owner != "process":
-        refuse_detached()
-    source = options.stdin
-    given = source if isinstance(source, bytes) else b""
-    container_id = create(house, options).spec.id
     before = time.monotonic()
-    try:
-        running = start(house, container_id, given=given, keep_stdin=not given)
-        if running.stdin >= 0 and source is not None:
-            running.feeder = Feeder(source, running.open_stdin(), running.close_stdin)
-        if timeout is not None and time.monotonic() - before > timeout:
-            raise TimedOut(f"starting container {container_id[:12]}", timeout)
-    except BaseException:
-        abandon(house, container_id)
-        raise
-    return container_id
+    given = options.stdin if isinstance(options.stdin, bytes) else b""
+    running = begin_new(house, options, Wishes(given=given, keep_stdin=not given))
+    house.supervisor.watch(running)
+    if timeout is not None and time.monotonic() - before > timeout:
+        abandon(house, running.spec.id)
+        raise TimedOut(f"starting container {running.spec.name}", timeout)
+    return running.spec.id
+
+
+def give_up(house: House, running: Running) -> None:
+    """End a program that was just born, because what belongs to it could not be made."""
+    running.cgroup.kill()
+    drive(running, None)
+
+
+def _begin(
+    house: House, record: ContainerRecord, home: Home, wishes: Wishes, *, is_new: bool
+) -> Running:
+    """The birth itself, and who hears it."""
+    spec = record.spec
+    born = give_birth(
+        record,
+        home,
+        house.layout,
+        house.hierarchy,
+        house.joiner,
+        _neighbour(house),
+        is_new=is_new,
+    )
+    running = Running(
+        spec,
+        born,
+        _log(record, home.log),
+        lambda ended: record_end(house, ended),
+        given=wishes.given,
+        keep_stdin=wishes.keep_stdin and spec.open_stdin,
+    )
+    running.keep = wishes.keep and not spec.auto_remove
+    running.resume = house.supervisor.resume
+    if wishes.listener is not None:
+        running.listen(wishes.listener)
+    for attachment in house.expected(spec.id):
+        attachment.bind(running)
+    house.running[spec.id] = running
+    return running
 
 
 def _require_owner(record: ContainerRecord, owner: str | None) -> None:

@@ -51,6 +51,7 @@ def allowed() -> tuple[str, str]:
     return found.get(b"Cpus_allowed_list", ""), found.get(b"Mems_allowed_list", "")
 
 
+@cache
 def has_time_namespaces() -> bool:
     """Whether the kernel knows them (Linux 5.6)."""
     return os.path.exists("/proc/self/ns/time")
