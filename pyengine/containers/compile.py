@@ -414,8 +414,6 @@ def _user_mount(mount: Mount, around: Surroundings, first: int) -> Step:
         flags |= p.RDONLY
         if mount.recursive in (Recursion.READONLY_IF_POSSIBLE, Recursion.READONLY):
             flags |= p.BIND_READONLY_BELOW
-        if mount.recursive is Recursion.READONLY_IF_POSSIBLE:
-            flags |= p.BIND_IF_POSSIBLE
     shared = dict(around.shared_binds)
     index = shared.get(mount.target)
     return Step(

@@ -73,9 +73,6 @@ def _mount(number: int, step: Step, workdir: str) -> EngineError | None:
     if number == errno.ELOOP:
         why = "its links lead in a circle, or out of the container"
         return InvalidRequest("mount target", step.target, why=why)
-    if number == errno.EOPNOTSUPP:
-        missing = "this kernel cannot make mounts below a mount read-only (Linux 5.12 can)"
-        return Unsupported("a recursive read-only mount", missing, "use recursive='writable'")
     if number == errno.EINVAL and step.op == "mount":
         options = step.data.rstrip(b"\0").replace(b"\0", b",").decode(errors="replace")
         return InvalidRequest(f"{step.kind} options", options, why="the kernel refuses them")
