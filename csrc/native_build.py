@@ -22,6 +22,8 @@ SOURCES = [
     "csrc/namespace.c",
     "csrc/files.c",
     "csrc/log.c",
+    "csrc/log_read.c",
+    "csrc/watch.c",
 ]
 
 # Programs that are executed from sealed memory; they have no libc.

@@ -152,7 +152,7 @@ int pe_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint6
 int pe_remove_tree(int dirfd, const char *name);
 int pe_seal(int fd);
 
-/* log.c: output to lines of JSON, and back.  Pure; the memory is the caller's. */
+/* log.c: output becomes lines of JSON.  Pure; the memory is the caller's. */
 #define PE_LOG_LONGEST 16384 /* bytes of output in one entry; docker's */
 #define PE_LOG_ROOM 98320    /* an entry is never longer, its tail aside */
 
@@ -163,6 +163,11 @@ enum pe_log_rest {
     PE_LOG_END    /* nothing will follow: all of it becomes an entry */
 };
 
+/* Entries for what `data` holds, each ended by `tail`, into `out`: how many bytes that is. */
+int64_t pe_log_encode(const char *data, size_t size, int rest, const char *tail, size_t tail_size, char *out,
+                      size_t room, size_t *used);
+
+/* log_read.c: and the other way round. */
 struct pe_log_entry {
     int64_t time;  /* nanoseconds since 1970 */
     uint32_t line; /* where its line begins in the text, and how long it is */
@@ -174,14 +179,11 @@ struct pe_log_entry {
     int32_t stream; /* 1 or 2; 0: not laid out as ours are */
 };
 
-/* Entries for what `data` holds, each ended by `tail`, into `out`: how many bytes that is. */
-int64_t pe_log_encode(const char *data, size_t size, int rest, const char *tail, size_t tail_size, char *out,
-                      size_t room, size_t *used);
 /* Entries of the whole lines in `text`: how many.  `out` has room for as many bytes as `text` has. */
 int64_t pe_log_decode(const char *text, size_t size, char *out, struct pe_log_entry *entries, size_t most,
                       size_t *used);
 
-/* inotify(7); Python has no call for it. */
+/* watch.c */
 int pe_watcher(void);
 int pe_watch(int watcher, const char *path, unsigned events);
 int pe_unwatch(int watcher, int watch);
