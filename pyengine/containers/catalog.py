@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
@@ -215,18 +214,18 @@ class Catalog:
         finally:
             os.close(fd)
 
-    def discard(self, container_id: str) -> str | None:
-        """Take a container away in one rename: the path to remove, `None` if it was gone."""
+    def forsake(self, container_id: str) -> tuple[str, Callable[[], None]]:
+        """Forget a container: the directory to throw away, and what gives its name back then.
+
+        Raises `ContainerNotFound`.
+        """
         home = self.home(container_id)
-        record = self._records.get(container_id)
-        name = record[1].spec.name if record is not None else self.record(container_id).spec.name
-        self.release_name(name, container_id)
-        gone = f"{self.trash}/{container_id}"
+        known = self._records.get(container_id)
+        name = (known[1] if known is not None else self.record(container_id)).spec.name
+        owner = self._owner_in(home)
         self.forget(container_id)
-        try:
-            os.rename(home.path, gone)
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return None
-            records.refuse(home.path, error)
-        return gone
+
+        def give_name_back() -> None:
+            owners.release_name(self.layout, name, owner, container_id)
+
+        return home.path, give_name_back

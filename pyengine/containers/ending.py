@@ -63,11 +63,10 @@ def _write_end(house: House, running: Running) -> None:
 
 def _discard(house: House, record: ContainerRecord) -> None:
     try:
-        gone = house.catalog.discard(record.spec.id)
+        path, afterwards = house.catalog.forsake(record.spec.id)
     except ContainerNotFound:
         return
-    if gone is not None:
-        house.sweeper.discard(gone)
+    if house.sweeper.throw_away(path, afterwards):
         house.tell("destroy", record)
 
 

@@ -32,7 +32,7 @@ class House:
         self.hierarchy = Hierarchy.probe()
         self.joiner = Joiner()
         self.supervisor = Supervisor()
-        self.sweeper = Sweeper()
+        self.sweeper = Sweeper(lambda: self.catalog.trash)
         self.events = EventLog()
         self.running: dict[str, Running] = {}
         self._expected: dict[str, list[Attachment]] = {}

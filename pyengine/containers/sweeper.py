@@ -1,48 +1,67 @@
-"""The thread that removes directories nobody needs any more, so that nobody waits for it."""
+"""Removing directories nobody needs any more, so that nobody waits for it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from collections import deque
+from collections.abc import Callable
 
-from pyengine.errors import KernelError
+from pyengine.errors import EngineError
 from pyengine.linux import native
+from pyengine.store import records
 
-_BACKLOG = 64
-"""So many may wait; who discards one more removes it himself, or the disk would fill up."""
-
-_BATCH = 16
+_BATCH = 32
 """So many are worth waking the thread for: woken for each, it would get in everybody's way."""
 
+_MOST = 512
+"""So many may wait; who throws away one more removes them himself, or the disk would fill up."""
+
 _PAUSE = 0.1
-"""Seconds after which it looks by itself."""
+"""Seconds after which the thread looks by itself."""
 
 
 class Sweeper:
-    """Removes what it is given, one after the other; its thread ends when there is no more."""
+    """Takes directories away in one rename each, and removes them later, many at once.
 
-    def __init__(self) -> None:
+    *place* answers the directory to move them to, on the same file system. The thread comes
+    with the first and goes with `close`.
+    """
+
+    def __init__(self, place: Callable[[], str]) -> None:
+        self._place = place
         self._lock = threading.Lock()
-        self._waiting: deque[str] = deque()
         self._work = threading.Condition(self._lock)
+        self._batch = ""
+        self._count = 0
+        self._afterwards: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def discard(self, path: str) -> None:
-        """Have the directory *path* removed soon."""
+    def throw_away(self, path: str, afterwards: Callable[[], None]) -> bool:
+        """Move *path* out of the way now, and have it removed; False where it is gone already.
+
+        *afterwards* is called some time later, on whatever thread. Raises `StoreError`.
+        """
         with self._lock:
-            if not self._closed and len(self._waiting) < _BACKLOG:
-                self._waiting.append(path)
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._sweep, name="pyengine-sweeper", daemon=True
-                    )
-                    self._thread.start()
-                elif len(self._waiting) >= _BATCH:
-                    self._work.notify()
-                return
-        remove(path)
+            try:
+                if not self._batch:
+                    batch = f"{self._place()}/{os.urandom(6).hex()}"
+                    os.mkdir(batch, 0o700)
+                    self._batch = batch
+                os.rename(path, f"{self._batch}/{self._count}")
+            except OSError as error:
+                if error.errno == errno.ENOENT:
+                    return False
+                records.refuse(path, error)
+            self._count += 1
+            self._afterwards.append(afterwards)
+            late = self._closed or self._count > _MOST
+            if not late:
+                self._wake()
+        if late:
+            self._sweep()
+        return True
 
     def close(self) -> None:
         """Wait until all is removed."""
@@ -53,20 +72,35 @@ class Sweeper:
         if thread is not None:
             thread.join()
 
-    def _sweep(self) -> None:
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._serve, name="pyengine-sweeper", daemon=True
+            )
+            self._thread.start()
+        elif self._count == _BATCH:
+            self._work.notify()
+
+    def _serve(self) -> None:
         while True:
             with self._lock:
-                while not self._waiting:
-                    if self._closed:
-                        return
-                    self._work.wait(_PAUSE)
-                paths = list(self._waiting)
-                self._waiting.clear()
-            for path in paths:
-                try:
-                    remove(path)
-                except KernelError:  # what is left goes with this process's owner directory
-                    continue
+                if not self._closed and self._count < _BATCH:
+                    self._work.wait(_PAUSE if self._count else None)
+                if self._closed and not self._count:
+                    return
+            self._sweep()
+
+    def _sweep(self) -> None:
+        with self._lock:
+            batch, self._batch, self._count = self._batch, "", 0
+            afterwards, self._afterwards = self._afterwards, []
+        for call in afterwards:
+            call()
+        if batch:
+            try:
+                remove(batch)
+            except EngineError:  # what is left goes with this process's owner directory
+                return
 
 
 def remove(path: str) -> None:
