@@ -40,6 +40,7 @@ DEFAULT = (
 )
 """The 14 that Docker gives a container that asked for nothing (row C51)."""
 
+_LAST, _STATUS = "/proc/sys/kernel/cap_last_cap", "/proc/thread-self/status"
 _BITS = {name: 1 << number for number, name in enumerate(NAMES)}
 
 
@@ -120,12 +121,11 @@ def names_of(bits: int) -> tuple[str, ...]:
 @cache
 def last_cap() -> int:
     """The number of the newest capability that both the running kernel and this table know."""
-    path = "/proc/sys/kernel/cap_last_cap"
     try:
-        with open(path, "rb") as file:
+        with open(_LAST, "rb") as file:
             return min(int(file.read()), len(NAMES) - 1)
     except OSError as error:
-        raise KernelError(error.errno or 0, f"read {path}") from error
+        raise KernelError(error.errno or 0, f"read {_LAST}") from error
 
 
 def bounding() -> int:
@@ -143,12 +143,11 @@ def held() -> int:
 
 def _own(*fields: str) -> int:
     """What all of *fields* of the calling thread's status have in common."""
-    path = "/proc/thread-self/status"
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(_STATUS, encoding="ascii", errors="replace") as file:
             lines = dict(line.partition(":")[::2] for line in file)
     except OSError as error:
-        raise KernelError(error.errno or 0, f"read {path}") from error
+        raise KernelError(error.errno or 0, f"read {_STATUS}") from error
     bits = (1 << 64) - 1
     for field in fields:
         bits &= int(lines[field], 16)
