@@ -41,7 +41,8 @@ DOOR_MODULES = [
 
 def room(module: str) -> str:
     """``pyengine.linux.plan`` is in ``linux``; the package itself is the front."""
-    return module.split(".")[1] if "." in module else FRONT
+    name = module.split(".")[1] if "." in module else FRONT
+    return "cli" if name == "__main__" else name
 
 
 def height(name: str) -> int:
