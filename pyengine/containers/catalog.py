@@ -29,6 +29,7 @@ class Catalog:
         self._owner: tuple[str, int] | None = None
         self._homes: dict[str, Home] = {}
         self._records: dict[str, tuple[tuple[int, int], ContainerRecord]] = {}
+        self._states: dict[str, tuple[tuple[int, int], ContainerState]] = {}
 
     # --- this process's own place ---
 
@@ -167,6 +168,7 @@ class Catalog:
         """Remember nothing of a container that is gone."""
         self._homes.pop(container_id, None)
         self._records.pop(container_id, None)
+        self._states.pop(container_id, None)
 
     # --- reading and changing ---
 
@@ -189,7 +191,18 @@ class Catalog:
 
     def state(self, container_id: str) -> ContainerState:
         """What was last written of what a container does."""
-        return records.read(self.home(container_id).state, ContainerState) or ContainerState()
+        path = self.home(container_id).state
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return ContainerState()
+        version = found.st_ino, found.st_mtime_ns
+        known = self._states.get(container_id)
+        if known is not None and known[0] == version:
+            return known[1]
+        state = records.read(path, ContainerState) or ContainerState()
+        self._states[container_id] = version, state
+        return state
 
     def write_state(self, container_id: str, state: ContainerState) -> None:
         """Write down what a container does."""

@@ -42,9 +42,12 @@ class Execution:
         self.usage = Usage()
         self.is_over = False
         self.on_done: Callable[[], None] = lambda: None
+        self.give_back: Callable[[Cgroup], None] = lambda cgroup: cgroup.remove(timeout=0)
         self.terminal = streams.stdout if streams.stdin >= 0 and streams.stderr < 0 else -1
         self._on_end = on_end
         self._pump: Pump | None = None
+        self._has_cgroup = True
+        self._was_killed = False
         self._lock = threading.Lock()
 
     def collect(self, sink: Sink, given: bytes, *, keep_stdin: bool = False) -> None:
@@ -88,10 +91,7 @@ class Execution:
         with self._lock:
             os.close(self.pidfd)
             self.pidfd = -1
-        try:
-            self.cgroup.remove(timeout=0)
-        except KernelError:  # somebody lives on in it: it goes with the container
-            pass
+        self._give_cgroup_back()
         self.usage = Usage(end.peak_memory, end.user_seconds, end.system_seconds)
         if end.signal is not None:
             self.exit = ExitStatus(128 + end.signal, end.signal)
@@ -104,6 +104,20 @@ class Execution:
         self.on_done()
         self.done.set()
 
+    def _give_cgroup_back(self) -> None:
+        with self._lock:  # from here on it may be somebody else's: never kill in it again
+            self._has_cgroup = self.cgroup.is_populated()
+            if self._has_cgroup:
+                return
+        try:
+            if self._was_killed:
+                # Linux 6.18 kills at once who is born into a cgroup that was ever killed
+                self.cgroup.remove(timeout=0)
+            else:
+                self.give_back(self.cgroup)
+        except KernelError:  # somebody came to live in it meanwhile: it goes with the container
+            return
+
     def resize(self, rows: int, columns: int) -> None:
         """Tell its terminal how large it is. Raises `WrongState` where it has none."""
         with self._lock:
@@ -113,7 +127,10 @@ class Execution:
 
     def kill(self) -> None:
         """End it and everything it has started."""
-        self.cgroup.kill()
+        with self._lock:
+            if self._has_cgroup:
+                self._was_killed = True
+                self.cgroup.kill()
 
     def signal(self, number: int) -> bool:
         """Send it signal *number*; whether it was still there."""

@@ -60,7 +60,11 @@ def join(house: House, container_id: str, options: JoinOptions) -> Execution:
     record = house.catalog.record(container_id)
     text = " ".join(map(shlex.quote, options.argv))
     house.tell(f"exec_create: {text}", record)
-    target = open_process(state.pid, state.start_time)
+    running = house.running.get(container_id)
+    if running is not None:
+        target = running.open_pidfd()
+    else:
+        target = open_process(state.pid, state.start_time)
     if target is None:
         raise WrongState(record.spec.name, "exited", "execute in")
     opened = [target]
@@ -109,7 +113,11 @@ def _spawn(
 ) -> Execution:
     streams, cgroup = Streams(), None
     try:
-        cgroup = cgroup_of(house, record.spec.id).child(f"exec-{os.urandom(6).hex()}")
+        running = house.running.get(record.spec.id)
+        if running is not None:
+            cgroup = running.borrow_cgroup()
+        else:
+            cgroup = cgroup_of(house, record.spec.id).child(f"exec-{os.urandom(6).hex()}")
         theirs, streams = _open_streams(options, opened)
         plan = _plan(record.spec, options, identity, target, cgroup, opened)
         child = house.joiner.spawn(plan, theirs)
@@ -130,7 +138,10 @@ def _spawn(
         if isinstance(error, FileNotFoundError):  # its cgroup is gone: so is the container
             raise WrongState(record.spec.name, "exited", "execute in") from error
         raise
-    return Execution(child.pid, child.pidfd, streams, cgroup, _teller(house, record))
+    execution = Execution(child.pid, child.pidfd, streams, cgroup, _teller(house, record))
+    if running is not None:
+        execution.give_back = running.return_cgroup
+    return execution
 
 
 def _teller(house: House, record: ContainerRecord) -> Callable[[Execution], None]:
@@ -296,8 +307,8 @@ def execute(
     finally:
         if not execution.done.is_set():
             execution.kill()
+            execution.cgroup.wait_empty()
             drive(execution, None)
-            execution.cgroup.remove()  # it is empty once the last of them is gone
         if feeder is not None:
             feeder.close()
     stdout, stderr = collector.both()

@@ -23,18 +23,18 @@ def state_of(house: House, container_id: str) -> ContainerState:
     state = house.catalog.state(container_id)
     if state.status not in (Status.RUNNING, Status.PAUSED):
         return state
-    if not is_alive(state.pid, state.start_time):
-        # its end is about to be recorded by its watcher
+    running = house.running.get(container_id)
+    if running is not None and running.born.pid == state.pid:
+        dead = running.is_over  # we hold its pidfd: its number cannot be anybody else's
+    else:
+        dead = not is_alive(state.pid, state.start_time)
+    if dead:  # its end is about to be recorded by its watcher
         return evolve(state, status=Status.EXITED, pid=0, start_time=0)
     return state
 
 
 def status_of(house: House, container_id: str) -> Status:
     """The one word of `state_of`."""
-    running = house.running.get(container_id)
-    if running is not None and not running.is_over:
-        state = house.catalog.state(container_id)
-        return state.status if state.status is Status.PAUSED else Status.RUNNING
     return state_of(house, container_id).status
 
 

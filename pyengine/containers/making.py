@@ -14,6 +14,7 @@ from pyengine.containers.rootfs import resolve_image
 from pyengine.containers.spec import resolve
 from pyengine.containers.sweeper import remove
 from pyengine.errors import AlreadyExists, InvalidRequest
+from pyengine.linux.seccomp import filter_for
 from pyengine.model.mounts import MountKind
 from pyengine.model.options import ContainerOptions
 from pyengine.model.record import ContainerRecord
@@ -55,6 +56,8 @@ def draft(house: House, options: ContainerOptions) -> Draft:
         options, root.config, id=container_id, name=name, created=time.time(), host=host_facts()
     )
     spec = _with_neighbours(house, spec)
+    if spec.security.seccomp is not None:
+        filter_for(spec.security.seccomp, spec.security.capabilities)  # a bad profile is told now
     for mount in spec.mounts:
         if mount.kind in (MountKind.BIND, MountKind.OVERLAY):
             check_source(mount)

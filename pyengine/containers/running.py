@@ -17,6 +17,7 @@ from pyengine.model.usage import Usage
 
 if TYPE_CHECKING:
     from pyengine.containers.feeding import Feeder
+    from pyengine.linux.cgroup import Cgroup
     from pyengine.containers.birth import Born
     from pyengine.model.spec import ContainerSpec
 
@@ -29,6 +30,9 @@ class Listener(Protocol):
 
     def end(self) -> None:
         """There will be no more."""
+
+
+_MOST_SPARE = 8
 
 
 class Running:
@@ -63,6 +67,8 @@ class Running:
         self._on_end = on_end
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
+        self._is_reaped = False
+        self._spare: list[Cgroup] = []
         streams = born.streams
         outputs = {streams.stdout: "stdout"}
         if streams.stderr >= 0:
@@ -100,7 +106,9 @@ class Running:
         self.duration = time.monotonic() - self.started
         self._pump.drain()
         self._close_stdin()
-        os.close(self.born.pidfd)
+        with self._lock:
+            os.close(self.born.pidfd)
+            self._is_reaped = True
         self.log.close()
         self._judge(end)
         try:
@@ -154,6 +162,28 @@ class Running:
         """Go on reading after a listener could take no more."""
         for fd in self._pump.unpause():
             self.resume(fd)
+
+    # --- programs that join ---
+
+    def open_pidfd(self) -> int | None:
+        """A pidfd of its first process, the caller's own; `None` once that is reaped."""
+        with self._lock:
+            return None if self._is_reaped else os.dup(self.born.pidfd)
+
+    def borrow_cgroup(self) -> Cgroup:
+        """A cgroup below the container's for one program that joins, to end it as one."""
+        with self._lock:
+            if self._spare:
+                return self._spare.pop()
+        return self.cgroup.child(f"exec-{os.urandom(6).hex()}")
+
+    def return_cgroup(self, cgroup: Cgroup) -> None:
+        """It is empty: keep it for the next, which then need not make one."""
+        with self._lock:
+            if len(self._spare) < _MOST_SPARE and not self.is_over:
+                self._spare.append(cgroup)
+                return
+        cgroup.remove(timeout=0)
 
     # --- input, terminal ---
 

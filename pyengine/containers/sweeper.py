@@ -78,7 +78,7 @@ class Sweeper:
                 target=self._serve, name="pyengine-sweeper", daemon=True
             )
             self._thread.start()
-        elif self._count == _BATCH:
+        elif self._count in (1, _BATCH):  # the first makes it look at its clock
             self._work.notify()
 
     def _serve(self) -> None:

@@ -189,6 +189,12 @@ class Cgroup:
             return files.events(self.v2_path).get("populated") == 1
         return bool(self.processes())
 
+    def wait_empty(self, timeout: float = 10.0) -> bool:
+        """Wait at most *timeout* seconds until nobody lives in it; whether that is so."""
+        if self.v2_path is not None:
+            return files.wait_for_event(self.v2_path, "populated", 0, timeout)
+        return files.wait_until(lambda: not self.processes(), timeout)
+
     # --- limits and numbers ---
 
     def update(self, resources: Resources) -> None:
