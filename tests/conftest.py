@@ -1,0 +1,42 @@
+"""What every test may ask for; and no test of the kernel leaves anything behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from support import leaks, programs
+from support.rootfs import busybox_rootfs
+
+
+@pytest.fixture(scope="session")
+def probe() -> str:
+    """The program of support/probe.c: it tells as JSON what it sees of its container."""
+    return programs.build("probe")
+
+
+@pytest.fixture(scope="session")
+def rootfs(tmp_path_factory: pytest.TempPathFactory, probe: str) -> str:
+    """A busybox root file system with the probe as /bin/probe. Nobody writes to it."""
+    root = busybox_rootfs(tmp_path_factory.mktemp("rootfs"))
+    shutil.copy(probe, f"{root}/bin/probe")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(request: pytest.FixtureRequest):
+    """A test marked ``kernel`` leaves no descriptor, process, thread, mount, cgroup, link or
+    namespace of its own. Fixtures that it asks for are torn down before this looks.
+    """
+    if request.node.get_closest_marker("kernel") is None:
+        yield
+        return
+    if os.geteuid() != 0:
+        pytest.fail("tests marked kernel need root; leave them out with -m 'not kernel'")
+    leaks.warm_up()
+    before = leaks.look()
+    yield
+    left = leaks.left_since(before)
+    if left:
+        pytest.fail("it left " + ", ".join(left))

@@ -1,0 +1,1 @@
+"""What tests share: a root file system, programs that look around in it, and who finds leaks."""

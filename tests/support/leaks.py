@@ -1,0 +1,149 @@
+"""Who looks for leaks: what this process and its host have, before a test and after it."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import select
+import threading
+import time
+from collections.abc import Iterator
+
+from attrs import fields, frozen
+
+from pyengine.linux import native
+from pyengine.linux.cgroup_names import PARENT, is_branch
+from pyengine.linux.hierarchy import Hierarchy
+
+_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid_for_children", "user", "uts")
+_IN_DELETE = 0x200
+_PATIENCE = 5.0  # seconds; what others do on this host takes milliseconds
+
+
+@frozen
+class Holdings:
+    """What must not grow: each a set of descriptions."""
+
+    descriptors: frozenset[str]
+    children: frozenset[str]
+    threads: frozenset[str]
+    mounts: frozenset[str]
+    cgroups: frozenset[str]
+    links: frozenset[str]
+    namespaces: frozenset[str]
+
+    def since(self, before: Holdings) -> list[str]:
+        """What is here and was not there *before*, in words."""
+        return [
+            f"{kind.name}: {one}"
+            for kind in fields(Holdings)
+            for one in sorted(getattr(self, kind.name) - getattr(before, kind.name))
+        ]
+
+
+def warm_up() -> None:
+    """Let what is made once a process, and lives as long, be made before anybody counts."""
+    for name in ("landing", "joiner"):
+        native.program(name)
+    native.own_pidfd(os.getpid())
+
+
+def look() -> Holdings:
+    """What there is now."""
+    return Holdings(
+        frozenset(_descriptors()),
+        frozenset(_children()),
+        frozenset(f"{thread.name}" for thread in threading.enumerate()),
+        frozenset(_mounts()),
+        frozenset(_cgroups()),
+        frozenset(os.listdir("/sys/class/net")),
+        frozenset(_namespaces()),
+    )
+
+
+def left_since(before: Holdings) -> list[str]:
+    """What a test has left; cgroups are others' too, so they get a moment to be removed."""
+    gc.collect()
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        now = look()
+        strangers = now.cgroups - before.cgroups
+        if not strangers or not _wait_for_removal(strangers, deadline):
+            return now.since(before)
+
+
+def _descriptors() -> Iterator[str]:
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            yield f"{name} is {os.readlink(f'/proc/self/fd/{name}')}"
+        except OSError:  # the one that listed them
+            continue
+
+
+def _children() -> Iterator[str]:
+    for thread in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
+            for pid in file.read().split():
+                yield f"{pid} {_name(pid)}"
+
+
+def _name(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return "?"
+
+
+def _mounts() -> Iterator[str]:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            words = line.split()
+            yield f"{words[0]} on {words[4]}"
+
+
+def _cgroups() -> Iterator[str]:
+    host = Hierarchy.probe()
+    for tree in {host.v2, *host.v1.values()} - {None}:
+        for path, _, _ in os.walk(f"{tree}{PARENT}"):
+            shared = path == tree + PARENT or is_branch(os.path.basename(path))
+            if not shared and not _is_lived_in_by_others(path):
+                yield path
+
+
+def _is_lived_in_by_others(path: str) -> bool:
+    """Whether the processes there are none of our children: another engine's, on this host."""
+    try:
+        with open(f"{path}/cgroup.procs", encoding="ascii") as file:
+            pids = file.read().split()
+    except OSError:
+        return True  # it is being removed
+    ours = {child.split()[0] for child in _children()}
+    return bool(pids) and not ours.intersection(pids)
+
+
+def _namespaces() -> Iterator[str]:
+    """A thread that strayed into another namespace would be in a place of its own."""
+    for thread in os.listdir("/proc/self/task"):
+        for name in _NAMESPACES:
+            try:
+                yield os.readlink(f"/proc/self/task/{thread}/ns/{name}")
+            except OSError:  # the thread has ended
+                continue
+
+
+def _wait_for_removal(cgroups: frozenset[str], deadline: float) -> bool:
+    """Wait until one of *cgroups* is removed; False if none is in time."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    watcher = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        for above in {os.path.dirname(path) for path in cgroups}:
+            libc.inotify_add_watch(watcher, os.fsencode(above), _IN_DELETE)
+        if not all(os.path.isdir(path) for path in cgroups):
+            return True
+        poll = select.poll()
+        poll.register(watcher, select.POLLIN)
+        return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    finally:
+        os.close(watcher)
