@@ -18,6 +18,7 @@ from pyengine.containers import (
     looking,
     outputs,
     starting,
+    waiting,
 )
 from pyengine.errors import InvalidRequest
 from pyengine.model import options_program as read
@@ -127,7 +128,7 @@ class Container:
 
         Raises `TimedOut` after *timeout* seconds.
         """
-        return ending.wait(self._house, self.id, condition, timeout)
+        return waiting.wait(self._house, self.id, condition, timeout)
 
     def remove(self, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it with all it has written; *force* kills it first, *volumes* takes its

@@ -231,13 +231,13 @@ class Attached:
         return _AttachedInput(fd, running.close_stdin)
 
     def wait(self, timeout: float | None) -> ExitStatus | None:
-        from pyengine.containers import ending
+        from pyengine.containers import waiting
 
         running = self._attachment.running
         if running is not None:
             return running.exit if running.done.wait(timeout) else None
         try:
-            return ending.wait(
+            return waiting.wait(
                 self._attachment.house, self._attachment.container_id, "next-exit", timeout
             )
         except TimedOut:

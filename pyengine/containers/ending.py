@@ -10,16 +10,12 @@ from attrs import evolve
 from pyengine.containers.house import House
 from pyengine.containers.looking import cgroup_of, status_of
 from pyengine.containers.running import Running
-from pyengine.errors import ContainerNotFound, InvalidRequest, TimedOut, WrongState
+from pyengine.containers.waiting import ALIVE, PATIENCE, wait_end
+from pyengine.errors import ContainerNotFound, TimedOut, WrongState
 from pyengine.linux import process
 from pyengine.model.record import ContainerRecord
 from pyengine.model.signals import SIGKILL, parse_signal
-from pyengine.model.state import ContainerState, ExitStatus, Status
-
-_ALIVE = (Status.RUNNING, Status.PAUSED)
-CONDITIONS = ("not-running", "next-exit", "removed")
-_PATIENCE = 10.0
-"""Seconds that a killed program has to be gone; only one stuck in the kernel takes longer."""
+from pyengine.model.state import Status
 
 
 def record_end(house: House, running: Running) -> None:
@@ -67,6 +63,8 @@ def _discard(house: House, record: ContainerRecord) -> None:
     except ContainerNotFound:
         return
     if house.sweeper.throw_away(path, afterwards):
+        for waiting in house.expected(record.spec.id):
+            waiting.end()
         house.tell("destroy", record)
 
 
@@ -81,7 +79,7 @@ def send(house: House, container_id: str, signal: object) -> None:
     house.enter()
     number = parse_signal(signal)
     record = house.catalog.record(container_id)
-    if status_of(house, container_id) not in _ALIVE:
+    if status_of(house, container_id) not in ALIVE:
         _refuse(record, "kill")
     if number == SIGKILL:
         kill(house, container_id)
@@ -107,7 +105,7 @@ def _signal(house: House, container_id: str, number: int) -> bool:
         os.close(pidfd)
 
 
-def kill(house: House, container_id: str, timeout: float | None = _PATIENCE) -> None:
+def kill(house: House, container_id: str, timeout: float | None = PATIENCE) -> None:
     """End every process of a container now, and wait until its end is recorded."""
     try:
         cgroup = cgroup_of(house, container_id)
@@ -130,14 +128,14 @@ def stop(
     house.enter()
     number = None if signal is None else parse_signal(signal)
     record = house.catalog.record(container_id)
-    if status_of(house, container_id) not in _ALIVE:
+    if status_of(house, container_id) not in ALIVE:
         return
     spec = record.spec
     number = number or spec.stop_signal
     patience = spec.stop_timeout if timeout is None else timeout
     with house.catalog.locked(container_id):
         state = house.catalog.state(container_id)
-        if state.status in _ALIVE:
+        if state.status in ALIVE:
             house.catalog.write_state(container_id, evolve(state, stopped_by_hand=True))
     if _signal(house, container_id, number):
         house.tell("kill", record, signal=str(number))
@@ -157,124 +155,6 @@ def _thaw(house: House, container_id: str) -> None:
             house.catalog.write_state(container_id, evolve(state, status=Status.RUNNING))
 
 
-# --- waiting ---
-
-
-def wait(
-    house: House, container_id: str, condition: str = "not-running", timeout: float | None = None
-) -> ExitStatus:
-    """Wait until *condition* is true (row O08), and tell how the program ended.
-
-    Raises `InvalidRequest` for another condition and `TimedOut`.
-    """
-    house.enter()
-    if condition not in CONDITIONS:
-        raise InvalidRequest("condition", condition, expected=" or ".join(CONDITIONS))
-    deadline = None if timeout is None else time.monotonic() + timeout
-    running = house.running.get(container_id)
-    if condition == "not-running" and running is None:
-        if status_of(house, container_id) not in _ALIVE:
-            return _exit_status(house.catalog.state(container_id))
-    ended = _wait_for(house, container_id, condition, deadline)
-    if ended is None:
-        raise TimedOut(f"waiting for container {container_id[:12]}", timeout or 0.0)
-    return ended
-
-
-def _wait_for(
-    house: House, container_id: str, condition: str, deadline: float | None
-) -> ExitStatus | None:
-    last = ExitStatus(0)
-    try:
-        state = house.catalog.state(container_id)
-        last = _exit_status(state)
-        running = house.running.get(container_id)
-        if condition == "next-exit" and running is None and state.status not in _ALIVE:
-            running = _next_start(house, container_id, deadline)
-            if running is None and status_of(house, container_id) not in _ALIVE:
-                return None
-        if running is not None:
-            if not running.done.wait(_left(deadline)):
-                return None
-            last = running.exit
-        elif not wait_end(house, container_id, _left(deadline)):
-            return None
-        else:
-            last = _exit_status(house.catalog.state(container_id))
-        if condition == "removed" and not _wait_removed(house, container_id, deadline):
-            return None
-    except ContainerNotFound:
-        return last
-    return last
-
-
-def _exit_status(state: ContainerState) -> ExitStatus:
-    return ExitStatus(state.exit_code, state.signal or None, state.oom_killed, state.error)
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-
-def _next_start(house: House, container_id: str, deadline: float | None) -> Running | None:
-    """Wait for the container to start in this process, as its events tell."""
-    filters = {"container": container_id, "event": ["start", "destroy"]}
-    try:
-        with house.events.stream(filters=filters, timeout=_left(deadline)) as events:
-            running = house.running.get(container_id)
-            if running is None:
-                next(events, None)
-    except TimedOut:
-        return None
-    return house.running.get(container_id)
-
-
-def _wait_removed(house: House, container_id: str, deadline: float | None) -> bool:
-    filters = {"container": container_id, "event": "destroy"}
-    try:
-        with house.events.stream(filters=filters, timeout=_left(deadline)) as events:
-            house.catalog.record(container_id)  # raises once it is gone
-            next(events, None)
-    except TimedOut:
-        return False
-    return True
-
-
-def wait_end(house: House, container_id: str, timeout: float | None) -> bool:
-    """Wait at most *timeout* seconds until its end is recorded; whether it is."""
-    running = house.running.get(container_id)
-    if running is not None:
-        return running.done.wait(timeout)
-    return _wait_foreign_end(house, container_id, timeout)
-
-
-def _wait_foreign_end(house: House, container_id: str, timeout: float | None) -> bool:
-    """The same for a container that another process watches: its pidfd, then its record."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    try:
-        state = house.catalog.state(container_id)
-        pidfd = process.open_process(state.pid, state.start_time)
-        if pidfd is not None:
-            try:
-                if not process.has_ended(pidfd, timeout):
-                    return False
-            finally:
-                os.close(pidfd)
-        return _wait_recorded(house, container_id, deadline)
-    except ContainerNotFound:
-        return True
-
-
-def _wait_recorded(house: House, container_id: str, deadline: float | None) -> bool:
-    from pyengine.linux.cgroup_files import wait_until
-
-    def is_recorded() -> bool:
-        return house.catalog.state(container_id).status not in _ALIVE
-
-    left = _left(deadline)
-    return wait_until(is_recorded, _PATIENCE if left is None else min(left, _PATIENCE))
-
-
 # --- removing ---
 
 
@@ -285,7 +165,7 @@ def remove(house: House, container_id: str, *, force: bool = False) -> None:
     """
     house.enter()
     record = house.catalog.record(container_id)
-    if status_of(house, container_id) in _ALIVE:
+    if status_of(house, container_id) in ALIVE:
         if not force:
             hint = "stop the container before removing or force remove"
             raise WrongState(record.spec.name, str(status_of(house, container_id)), "remove", hint)
@@ -309,7 +189,7 @@ def close(house: House) -> None:
     for running in list(house.running.values()):
         running.cgroup.kill()
     for running in list(house.running.values()):
-        running.done.wait(_PATIENCE)
+        running.done.wait(PATIENCE)
     for container_id in house.catalog.own():
         try:
             record = house.catalog.record(container_id)

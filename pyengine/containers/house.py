@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pyengine.containers import recovery
 from pyengine.containers.catalog import Catalog
@@ -18,9 +18,18 @@ from pyengine.store import owners
 from pyengine.store.layout import Layout
 
 if TYPE_CHECKING:
-    from pyengine.containers.attaching import Attachment
     from pyengine.containers.running import Running
     from pyengine.model.record import ContainerRecord
+
+
+class Expecting(Protocol):
+    """Somebody who waits for a container's program to be born."""
+
+    def bind(self, running: Running) -> None:
+        """It is born."""
+
+    def end(self) -> None:
+        """It never will be: the container is removed."""
 
 
 class House:
@@ -35,7 +44,7 @@ class House:
         self.sweeper = Sweeper(lambda: self.catalog.trash)
         self.events = EventLog()
         self.running: dict[str, Running] = {}
-        self._expected: dict[str, list[Attachment]] = {}
+        self._expected: dict[str, list[Expecting]] = {}
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._is_open = False
@@ -75,19 +84,21 @@ class House:
         self.hierarchy.tidy()
         self.events.close()
 
-    def expect(self, container_id: str, attachment: Attachment) -> None:
-        """Bind *attachment* to the container's program once it is born."""
+    def expect(self, container_id: str, waiting: Expecting) -> None:
+        """Bind *waiting* to the container's program once it is born."""
         with self._lock:
-            self._expected.setdefault(container_id, []).append(attachment)
+            self._expected.setdefault(container_id, []).append(waiting)
 
-    def cancel(self, container_id: str, attachment: Attachment) -> None:
+    def cancel(self, container_id: str, waiting: Expecting) -> None:
         """Forget an `expect`."""
         with self._lock:
-            waiting = self._expected.get(container_id, [])
-            if attachment in waiting:
-                waiting.remove(attachment)
+            several = self._expected.get(container_id, [])
+            if waiting in several:
+                several.remove(waiting)
+            if not several:
+                self._expected.pop(container_id, None)
 
-    def expected(self, container_id: str) -> list[Attachment]:
+    def expected(self, container_id: str) -> list[Expecting]:
         """Who waits for the container's program, once."""
         with self._lock:
             return self._expected.pop(container_id, [])

@@ -1,0 +1,158 @@
+"""Waiting for what becomes of a container, whoever watches it (row O08)."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from pyengine.containers import recovery
+from pyengine.containers.house import House
+from pyengine.containers.looking import status_of
+from pyengine.containers.running import Running
+from pyengine.errors import ContainerNotFound, InvalidRequest, TimedOut
+from pyengine.linux import process
+from pyengine.linux.watch import Watch
+from pyengine.model.state import ContainerState, ExitStatus, Status
+
+ALIVE = (Status.RUNNING, Status.PAUSED)
+CONDITIONS = ("not-running", "next-exit", "removed")
+PATIENCE = 10.0
+"""Seconds that a killed program has to be gone; only one stuck in the kernel takes longer."""
+
+
+def wait(
+    house: House, container_id: str, condition: str = "not-running", timeout: float | None = None
+) -> ExitStatus:
+    """Wait until *condition* is true, and tell how the program ended last.
+
+    Raises `InvalidRequest` for another condition, `TimedOut`, and `ContainerNotFound` where it
+    is removed before there was an end to tell of.
+    """
+    house.enter()
+    if condition not in CONDITIONS:
+        raise InvalidRequest("condition", condition, expected=" or ".join(CONDITIONS))
+    deadline = None if timeout is None else time.monotonic() + timeout
+    last: ExitStatus | None = None
+    try:
+        while True:
+            running = house.running.get(container_id)
+            if running is None and status_of(house, container_id) not in ALIVE:
+                last = _exit_status(house.catalog.state(container_id))
+                if condition == "not-running":
+                    return last
+                running = _next_run(house, container_id, deadline)
+            last = _end_of(house, container_id, running, deadline)
+            if condition != "removed":
+                return last
+    except ContainerNotFound:
+        if last is None:
+            raise
+        return last
+    except TimedOut as error:
+        raise TimedOut(f"waiting for container {container_id[:12]}", timeout or 0.0) from error
+
+
+def _end_of(
+    house: House, container_id: str, running: Running | None, deadline: float | None
+) -> ExitStatus:
+    """How the program that runs now ends. Raises `TimedOut`."""
+    if running is not None:
+        if not running.done.wait(_left(deadline)):
+            raise _too_late()
+        return running.exit
+    if not _wait_foreign_end(house, container_id, _left(deadline)):
+        raise _too_late()
+    return _exit_status(house.catalog.state(container_id))
+
+
+def _exit_status(state: ContainerState) -> ExitStatus:
+    return ExitStatus(state.exit_code, state.signal or None, state.oom_killed, state.error)
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _too_late() -> TimedOut:
+    return TimedOut("waiting for a container", 0.0)
+
+
+class _Arrival:
+    """Takes hold of a program at its birth, so that even the shortest is not missed."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.running: Running | None = None
+        self._watch = watch
+
+    def bind(self, running: Running) -> None:
+        self.running = running
+        self._watch.wake()
+
+    def end(self) -> None:
+        """It is removed: the watch tells that, too."""
+
+
+def _next_run(house: House, container_id: str, deadline: float | None) -> Running | None:
+    """Wait until it runs; `None` if another process watches it.
+
+    Its directory tells: each change of its state is a file renamed there. Raises
+    `ContainerNotFound` once it is removed, and `TimedOut`.
+    """
+    with Watch(house.catalog.home(container_id).path, "state.json") as watch:
+        arrival = _Arrival(watch)
+        house.expect(container_id, arrival)
+        try:
+            poll = select.poll()
+            poll.register(watch, select.POLLIN)
+            while True:
+                running = arrival.running or house.running.get(container_id)
+                if running is not None or status_of(house, container_id) in ALIVE:
+                    return running
+                left = _left(deadline)
+                if not poll.poll(None if left is None else left * 1000):
+                    raise _too_late()
+                watch.take()
+        finally:
+            house.cancel(container_id, arrival)
+
+
+def wait_end(house: House, container_id: str, timeout: float | None) -> bool:
+    """Wait at most *timeout* seconds until its end is recorded; whether it is."""
+    running = house.running.get(container_id)
+    if running is not None:
+        return running.done.wait(timeout)
+    try:
+        return _wait_foreign_end(house, container_id, timeout)
+    except ContainerNotFound:
+        return True
+
+
+def _wait_foreign_end(house: House, container_id: str, timeout: float | None) -> bool:
+    """The same for a container that another process watches: its pidfd, then its record."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    state = house.catalog.state(container_id)
+    pidfd = process.open_process(state.pid, state.start_time)
+    if pidfd is not None:
+        try:
+            if not process.has_ended(pidfd, timeout):
+                return False
+        finally:
+            os.close(pidfd)
+    return _wait_recorded(house, container_id, deadline)
+
+
+def _wait_recorded(house: House, container_id: str, deadline: float | None) -> bool:
+    """Wait for its watcher to write its end down; if that one is dead as well, we do."""
+    from pyengine.linux.cgroup_files import wait_until
+
+    def is_settled() -> bool:
+        state = house.catalog.state(container_id)
+        return state.status not in ALIVE or not recovery.watcher_lives(house.layout, state.watcher)
+
+    left = _left(deadline)
+    if not wait_until(is_settled, PATIENCE if left is None else min(left, PATIENCE)):
+        return False
+    if house.catalog.state(container_id).status in ALIVE:
+        recovery.recover(house.layout, house.hierarchy)
+    return True
