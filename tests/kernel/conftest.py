@@ -1,0 +1,43 @@
+"""What tests of running containers share: an engine of their own, an image, a look at the host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import pyengine
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[pyengine.Engine]:
+    """An engine with a root of its own; its containers end with the test."""
+    with pyengine.Engine(root=tmp_path / "engine") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def image(rootfs: str) -> str:
+    """The busybox system, as an engine's users name it."""
+    return f"rootfs:{rootfs}"
+
+
+@pytest.fixture
+def survivors() -> Callable[[str], list[int]]:
+    """Finds the host's processes that have these arguments, such as ``"sleep 4711"``."""
+    return _with_arguments
+
+
+def _with_arguments(words: str) -> list[int]:
+    wanted = words.encode().replace(b" ", b"\0") + b"\0"
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _arguments(pid) == wanted]
+
+
+def _arguments(pid: str) -> bytes:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:  # it has ended
+        return b""
