@@ -75,11 +75,11 @@ class _Feeder:
     def _watched(self, data: bytes) -> bytes:
         if self._watcher is None:
             return data
-        data = self._watcher.feed(data)
-        if self._watcher.found:
-            self._watcher.reset()
+        found = self._watcher.feed(data)
+        while self._watcher.found:
             write(encoded(_STILL_HERE), STDERR)
-        return data
+            found += self._watcher.feed(self._watcher.reset())
+        return found
 
     def _next(self) -> bytes:
         """What can be read now; empty at the end, or when it is time to stop."""

@@ -38,6 +38,7 @@ class KeyWatcher:
     def __init__(self, keys: bytes) -> None:
         self._keys = keys
         self._held = b""
+        self._after = b""
         self.found = False
 
     def feed(self, data: bytes) -> bytes:
@@ -46,16 +47,19 @@ class KeyWatcher:
         Once the keys were *found* nothing does, until `reset`.
         """
         if self.found:
+            self._after += data
             return b""
         data = self._held + data
         at = data.find(self._keys)
         if at >= 0:
-            self.found, self._held = True, b""
+            self.found, self._held, self._after = True, b"", data[at + len(self._keys) :]
             return data[:at]
         held = next(n for n in range(len(self._keys) - 1, -1, -1) if data.endswith(self._keys[:n]))
         self._held = self._keys[:held]
         return data[: len(data) - held]
 
-    def reset(self) -> None:
-        """Look for the keys anew."""
+    def reset(self) -> bytes:
+        """Look for the keys anew; answers what came after them, to be fed again."""
+        after, self._after = self._after, b""
         self.found = False
+        return after

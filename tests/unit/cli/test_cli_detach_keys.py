@@ -52,12 +52,13 @@ def test_any_text_is_keys_or_refused(text):
     assert len(wanted) == len(text.split(","))
 
 
-def test_nothing_goes_through_after_the_keys_until_the_watch_begins_anew():
+def test_what_follows_the_keys_waits_until_the_watch_begins_anew():
     watcher = KeyWatcher(parse_keys("ctrl-p,ctrl-q"))
     assert watcher.feed(b"a\x10\x11b") == b"a"
     assert watcher.feed(b"c") == b""
-    watcher.reset()
-    assert watcher.feed(b"d") == b"d"
+    assert watcher.reset() == b"bc"
+    assert watcher.feed(b"d\x10") == b"d"
+    assert watcher.feed(b"\x10") == b"\x10"
 
 
 @pytest.mark.parametrize("text", ["", "ctrl-", "ctrl-1", "ctrl-é", "ab", "ctrl-p,,x", "é", "\x01"])
