@@ -130,7 +130,9 @@ struct pe_end {
 int pe_abi(void);
 
 /* spawn.c: the child borrows our memory until it execs; cost does not depend on our size. */
-int pe_spawn(const char *plan, size_t size, const struct pe_birth *birth, struct pe_child *child);
+struct pe_pending; /* a birth under way; the plan must stay where it is until it is ended */
+int pe_begin_spawn(const char *plan, size_t size, const struct pe_birth *birth, struct pe_pending **pending);
+int pe_end_spawn(struct pe_pending *pending, struct pe_child *child);
 int pe_hear(int report, struct pe_said *said);
 int pe_wait(int pidfd, int options, struct pe_end *end);
 

@@ -2,9 +2,9 @@
  *
  *     caller            spawner thread                 child
  *     ------            --------------                 -----
- *     pe_spawn  ------> clone, then sleeps (VFORK) --> arrange fds, walk the steps
- *                       wakes              <---------- exec the landing
- *     pid, pidfd <-----                                become the program
+ *     pe_begin_spawn -> clone, then sleeps (VFORK) --> arrange fds, walk the steps
+ *     (other work)      wakes              <---------- exec the landing
+ *     pe_end_spawn <--- pid, pidfd                     become the program
  *     pe_hear   <------------------------------------- FAILED {step, error}, or the
  *                                                      report closes: it runs
  */
@@ -144,38 +144,61 @@ static char **list_texts(char **list, const char *text, uint32_t n)
     return list + 1;
 }
 
-static int spawn(struct birth *birth, struct pe_child *child)
-{
+/* A birth under way: everything the child borrows until it is over. */
+struct pe_pending {
+    struct pe_birth wanted;
+    struct birth birth;
     struct report report;
+    struct job job;
+    char *lists[]; /* argv and envp */
+};
 
-    TRY(open_report(&report));
-    birth->report = report.tell;
-    int pid = on_spawner(give_birth, birth);
-    close_tell(&report);
-    if (pid < 0) {
-        close_fd(&report.hear);
-        return pid;
-    }
-    *child = (struct pe_child){.pid = pid, .pidfd = birth->pidfd, .report = report.hear};
-    return 0;
-}
-
-int pe_spawn(const char *plan, size_t size, const struct pe_birth *wanted, struct pe_child *child)
+int pe_begin_spawn(const char *plan, size_t size, const struct pe_birth *wanted, struct pe_pending **pending)
 {
     const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
 
     if (size < sizeof *head || head->size != size || head->abi != PE_ABI)
         return -EINVAL;
-    char **lists = malloc((head->n_argv + head->n_envp + 3) * sizeof *lists);
-    if (!lists)
+    size_t n_lists = (size_t)head->n_argv + head->n_envp + 3;
+    struct pe_pending *made = calloc(1, sizeof *made + n_lists * sizeof *made->lists);
+    if (!made)
         return -ENOMEM;
-    lists[0] = (char *)(uintptr_t)(wanted->init ? "init" : "run");
-    struct birth birth = {.plan = plan, .wanted = wanted, .argv = lists, .unshare = wanted->unshare};
-    birth.envp = list_texts(lists + 1, plan + head->argv, head->n_argv);
-    list_texts(birth.envp, plan + head->envp, head->n_envp);
-    int answer = spawn(&birth, child);
-    free(lists);
-    return answer;
+    made->wanted = *wanted;
+    made->lists[0] = (char *)(uintptr_t)(wanted->init ? "init" : "run");
+    made->birth = (struct birth){
+        .plan = plan, .wanted = &made->wanted, .argv = made->lists, .unshare = wanted->unshare};
+    made->birth.envp = list_texts(made->lists + 1, plan + head->argv, head->n_argv);
+    list_texts(made->birth.envp, plan + head->envp, head->n_envp);
+    made->job = (struct job){.work = give_birth, .arg = &made->birth};
+    int answer = open_report(&made->report);
+    if (answer < 0) {
+        free(made);
+        return answer;
+    }
+    made->birth.report = made->report.tell;
+    answer = begin_job(&made->job);
+    if (answer < 0) {
+        close_tell(&made->report);
+        close_fd(&made->report.hear);
+        free(made);
+        return answer;
+    }
+    *pending = made;
+    return 0;
+}
+
+int pe_end_spawn(struct pe_pending *pending, struct pe_child *child)
+{
+    int pid = end_job(&pending->job);
+
+    close_tell(&pending->report);
+    if (pid < 0)
+        close_fd(&pending->report.hear);
+    else
+        *child = (struct pe_child){
+            .pid = pid, .pidfd = pending->birth.pidfd, .report = pending->report.hear};
+    free(pending);
+    return pid < 0 ? pid : 0;
 }
 
 int pe_start_joiner(int program, int report, struct pe_child *child)

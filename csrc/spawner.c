@@ -6,19 +6,9 @@
  * whose namespaces nobody else sees.  They come when first needed, and a fork
  * of the host program starts without any. */
 #include "spawner.h"
-#include <pthread.h>
 #include <sys/mman.h>
 
 enum { MOST_SPAWNERS = 4, GUARD = 64 * 1024, THREAD_STACK = 128 * 1024 };
-
-struct job {
-    struct job *next;
-    int (*work)(void *arg, char *stack_top);
-    void *arg;
-    int answer;
-    int done;
-    pthread_cond_t finished;
-};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
@@ -100,13 +90,15 @@ static void in_child(void) /* the threads stayed behind */
     spawners = idle = waiting = 0;
 }
 
-int on_spawner(int (*work)(void *arg, char *stack_top), void *arg)
+int begin_job(struct job *job)
 {
     static int registered;
-    struct job job = {.work = work, .arg = arg, .finished = PTHREAD_COND_INITIALIZER};
     sigset_t all, before;
     int started = 0;
 
+    pthread_cond_init(&job->finished, NULL);
+    job->next = NULL;
+    job->done = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_mutex_lock(&lock);
@@ -115,16 +107,31 @@ int on_spawner(int (*work)(void *arg, char *stack_top), void *arg)
     if (idle <= waiting && spawners < MOST_SPAWNERS)
         started = start_spawner();
     if (spawners) {
-        *last = &job;
-        last = &job.next;
+        *last = job;
+        last = &job->next;
         waiting++;
         pthread_cond_signal(&wanted);
-        while (!job.done)
-            pthread_cond_wait(&job.finished, &lock);
-    } else {
-        job.answer = started;
+        started = 0;
     }
     pthread_mutex_unlock(&lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return job.answer;
+    return started;
+}
+
+int end_job(struct job *job)
+{
+    pthread_mutex_lock(&lock);
+    while (!job->done)
+        pthread_cond_wait(&job->finished, &lock);
+    pthread_mutex_unlock(&lock);
+    pthread_cond_destroy(&job->finished);
+    return job->answer;
+}
+
+int on_spawner(int (*work)(void *arg, char *stack_top), void *arg)
+{
+    struct job job = {.work = work, .arg = arg};
+
+    TRY(begin_job(&job));
+    return end_job(&job);
 }

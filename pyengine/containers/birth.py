@@ -21,6 +21,7 @@ from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.device_filter import DevicePolicy, device_policy
 from pyengine.linux.devices import all_devices, devices_at
 from pyengine.linux.mounts import check_propagation
+from pyengine.linux.plan import Plan
 from pyengine.linux.process import start_time
 from pyengine.linux.seccomp import filter_for
 from pyengine.model.mounts import Mount, MountKind
@@ -93,10 +94,12 @@ def give_birth(
     neighbour: Callable[[str], Neighbour],
     *,
     is_new: bool = False,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Born:
     """Start the program of *record*; *neighbour* finds the container whose namespace is shared.
 
-    *is_new*: it has never run, so nothing has been written to its root yet.
+    *is_new*: it has never run, so nothing has been written to its root yet. *meanwhile* is
+    called while the child is on its way, which takes the kernel some milliseconds.
 
     Raises what `containers.failure` makes of a step that failed; then nothing of it is left.
     """
@@ -117,7 +120,7 @@ def give_birth(
         around = _surroundings(record, home, layout, identity, nodes, cgroup, neighbour, opened)
         theirs, streams = _open_streams(spec, opened)
         plan = compile_plan(spec, around)
-        child = joiner.spawn(plan, theirs) if plan.target >= 0 else native.spawn(plan, theirs)
+        child = _child(plan, theirs, joiner, meanwhile)
         failure = native.hear(child)
         if child.terminal >= 0:
             streams = Streams(os.dup(child.terminal), child.terminal, -1)
@@ -146,6 +149,21 @@ def give_birth(
         identity,
         cgroup.warnings,
     )
+
+
+def _child(
+    plan: Plan, stdio: tuple[int, int, int], joiner: native.Joiner, meanwhile: Callable[[], object]
+) -> native.Child:
+    if plan.target >= 0:
+        meanwhile()
+        return joiner.spawn(plan, stdio)
+    birth = native.Birth(plan, stdio)
+    try:
+        meanwhile()
+    except BaseException:
+        native.end(birth.end())
+        raise
+    return birth.end()
 
 
 def _open_streams(spec: ContainerSpec, opened: _Open) -> tuple[tuple[int, int, int], Streams]:

@@ -89,7 +89,7 @@ def start_in_time(
 def begin_new(house: House, options: ContainerOptions, wishes: Wishes) -> Running:
     """Make a container and start its program; who gets it has to drive or watch it.
 
-    What has to be written down is written while the program runs already. If anything fails,
+    What has to be written down is written while the program is on its way. If anything fails,
     nothing of the container is left.
     """
     if options.owner != "process":
@@ -102,18 +102,24 @@ def begin_new(house: House, options: ContainerOptions, wishes: Wishes) -> Runnin
             withdraw(house, drafted)
             raise
     try:
-        running = _begin(house, drafted.record, drafted.home, wishes, is_new=True)
+        running = _begin(
+            house,
+            drafted.record,
+            drafted.home,
+            wishes,
+            is_new=True,
+            meanwhile=lambda: publish(house, drafted),
+        )
     except BaseException:
         withdraw(house, drafted)
         raise
+    running.spec = drafted.record.spec
     try:
-        running.spec = publish(house, drafted).spec
         state = _running_state(house, ContainerState(), running.born)
         house.catalog.write_state(running.spec.id, state)
     except BaseException:
         running.keep = False
         give_up(house, running)
-        withdraw(house, drafted)
         raise
     house.tell("start", drafted.record)
     source = options.stdin
@@ -143,10 +149,17 @@ def give_up(house: House, running: Running) -> None:
 
 
 def _begin(
-    house: House, record: ContainerRecord, home: Home, wishes: Wishes, *, is_new: bool
+    house: House,
+    record: ContainerRecord,
+    home: Home,
+    wishes: Wishes,
+    *,
+    is_new: bool,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Running:
     """The birth itself, and who hears it."""
     spec = record.spec
+    log = _log(record, home.log)
     born = give_birth(
         record,
         home,
@@ -155,11 +168,12 @@ def _begin(
         house.joiner,
         _neighbour(house),
         is_new=is_new,
+        meanwhile=meanwhile,
     )
     running = Running(
         spec,
         born,
-        _log(record, home.log),
+        log,
         lambda ended: record_end(house, ended),
         given=wishes.given,
         keep_stdin=wishes.keep_stdin and spec.open_stdin,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import signal
 import socket
 import threading
 from functools import cache
@@ -114,30 +115,53 @@ def own_pidfd(pid: int) -> int:
     return os.pidfd_open(pid)
 
 
-def spawn(plan: Plan, stdio: tuple[int, int, int]) -> Child:
-    """Clone a child that walks *plan*; `hear` tells how it went.
+class Birth:
+    """A child that is being born while its caller does something else; `end` it, come what may.
 
-    Raises `KernelError` if there could be no child at all.
+    It walks *plan*; *stdio* are its first descriptors. Raises `KernelError` if there could be
+    no child at all.
     """
-    packed = encode(plan)
-    landing = _program("landing")
-    if plan.init and not landing.mode_stays:  # it stays in the container, who may take its x away
-        landing = _seal("landing")
-    birth = ffi.new("struct pe_birth *")
-    birth.unshare = plan.unshare
-    birth.program = landing.fd
-    birth.init = plan.init
-    birth.cgroup = plan.cgroup
-    birth.stdio = stdio
-    birth.n_fds = len(plan.fds)
-    if plan.fds:
-        birth.fds[0 : len(plan.fds)] = plan.fds
-    born = ffi.new("struct pe_child *")
-    answer = lib.pe_spawn(packed, len(packed), birth, born)
-    if landing.fd != program("landing"):
-        os.close(landing.fd)
-    _check(answer, "clone a child")
-    return Child(born.pid, born.pidfd, born.report, plan)
+
+    def __init__(self, plan: Plan, stdio: tuple[int, int, int]) -> None:
+        self._plan = plan
+        self._packed = encode(plan)
+        birth = ffi.new("struct pe_birth *")
+        birth.unshare = plan.unshare
+        birth.program = program("landing")
+        birth.init = plan.init
+        birth.cgroup = plan.cgroup
+        birth.stdio = stdio
+        birth.n_fds = len(plan.fds)
+        if plan.fds:
+            birth.fds[0 : len(plan.fds)] = plan.fds
+        self._pending = ffi.new("struct pe_pending **")
+        answer = lib.pe_begin_spawn(self._packed, len(self._packed), birth, self._pending)
+        _check(answer, "clone a child")
+
+    def end(self) -> Child:
+        """Wait until it has walked its plan, one way or the other; `hear` tells which."""
+        born = ffi.new("struct pe_child *")
+        _check(lib.pe_end_spawn(self._pending[0], born), "clone a child")
+        return Child(born.pid, born.pidfd, born.report, self._plan)
+
+
+def spawn(plan: Plan, stdio: tuple[int, int, int]) -> Child:
+    """Clone a child that walks *plan*; `hear` tells how it went. Raises as `Birth`."""
+    return Birth(plan, stdio).end()
+
+
+def end(child: Child) -> None:
+    """Kill *child*, whatever it was about to become, and let go of everything of it."""
+    hear(child)
+    if child.terminal >= 0:
+        os.close(child.terminal)
+    if child.pidfd >= 0:
+        try:
+            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        wait(child.pidfd)
+        os.close(child.pidfd)
 
 
 def hear(child: Child) -> Failure | None:
