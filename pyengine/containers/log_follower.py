@@ -60,6 +60,10 @@ class LogFollower:
         directory, name = os.path.split(path)
         try:
             self._watch = Watch(directory or ".", name)
+        except BaseException:
+            self._close_files()
+            raise
+        try:
             self._begin(window)
             self._poll = select.poll()
             self._poll.register(self._watch, select.POLLIN)
@@ -67,7 +71,7 @@ class LogFollower:
                 self._poll.register(ended, select.POLLIN)
             self._is_last = is_finished()  # asked before reading: what was written by then is read
         except BaseException:
-            self._close_files()
+            self._let_go()
             raise
         self._is_closed = False
 

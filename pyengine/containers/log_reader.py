@@ -178,10 +178,10 @@ def find_start(pieces: Pieces, window: LogWindow, last: Piece) -> Piece:
     try:
         while True:
             found, start = _find_tail(piece, window, missing)
+            piece.seek(start)
             missing -= found
             older = pieces.before(piece) if missing else None
             if older is None:
-                piece.seek(start)
                 return piece
             close_others(piece, last)
             piece = older
