@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from pyengine.errors import InvalidRequest
-from pyengine.model.moments import parse_time, rfc3339
+from pyengine.model.moments import parse_time
 
 STREAMS = ("", "stdout", "stderr")
 """Streams by the number of their file descriptor."""
@@ -41,14 +41,6 @@ class LogLine:
     def time(self) -> float:
         """Seconds since 1970."""
         return self.time_ns / 1e9
-
-    def stamped(self) -> str:
-        """The line as text, with its time before it as ``docker logs -t`` shows it.
-
-        >>> LogLine("stdout", b"up\\n", 1_500_000_000).stamped()
-        '1970-01-01T00:00:01.500000000Z up\\n'
-        """
-        return f"{rfc3339(self.time_ns)} {self.text}"
 
     @property
     def ends_line(self) -> bool:
