@@ -49,21 +49,24 @@ static int send_all(int joiner, const struct join_request *request, const int *f
 int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target,
             uint64_t joined, int *report)
 {
-    struct join_request request = {.size = (uint32_t)size, .joined = joined};
+    struct join_request request = {
+        .size = (uint32_t)size, .init = birth->init, .unshare = birth->unshare, .joined = joined};
     struct report ours;
     int fds[MOST_JOIN_FDS], n = 0;
 
-    if (size < sizeof(struct pe_plan) || size > LARGEST_PLAN || birth->n_fds + JOIN_FDS > MOST_JOIN_FDS)
+    if (size < sizeof(struct pe_plan) || size > LARGEST_PLAN || birth->n_fds + JOIN_FDS + 1 > MOST_JOIN_FDS)
         return -E2BIG;
     TRY(open_report(&ours));
     fds[n++] = ours.tell;
     for (int fd = 0; fd < 3; fd++)
         fds[n++] = birth->stdio[fd];
-    fds[n++] = target;
+    fds[n++] = target >= 0 ? target : ours.tell;
     request.into_cgroup = birth->cgroup >= 0;
     fds[n++] = request.into_cgroup ? birth->cgroup : ours.tell;
     for (int i = 0; i < birth->n_fds; i++)
         fds[n++] = birth->fds[i];
+    if (birth->init)
+        fds[n++] = birth->program;
     request.n_fds = n;
     int sent = send_all(joiner, &request, fds, n, plan);
     close_tell(&ours);

@@ -87,21 +87,32 @@ static int arrange_fds(const int *fds)
     return 0;
 }
 
-static _Noreturn void child_main(const char *plan, const int *fds)
+/* Become the program, or the init below which it runs. */
+static int execute(const struct pe_plan *head, const char *plan, int init)
+{
+    char **envp = list(texts + 1, plan + head->argv, head->n_argv);
+
+    list(envp, plan + head->envp, head->n_envp);
+    if (init < 0)
+        return run_program(texts + 1, envp);
+    texts[0] = (char *)(uintptr_t) "init";
+    TRY(SYS(fcntl, REPORT_FD, F_SETFD, 0));
+    return (int)SYS(execveat, init, "", texts, envp, AT_EMPTY_PATH);
+}
+
+static _Noreturn void child_main(const struct join_request *request, const char *plan, const int *fds)
 {
     const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
     struct pe_said said = {.word = PE_FAILED, .step = PE_ARRANGE, .fd = -1};
     struct walker walker = new_walker(plan, fds + JOIN_TARGET, REPORT_FD);
 
     restore_signals();
-    said.error = head->n_argv + head->n_envp + 2 > MOST_TEXTS ? E2BIG : -arrange_fds(fds);
+    said.error = head->n_argv + head->n_envp + 3 > MOST_TEXTS ? E2BIG : -arrange_fds(fds);
     if (!said.error)
         said.error = -walk(&walker, &said.step);
     if (!said.error) {
-        char **envp = list(texts, plan + head->argv, head->n_argv);
-        list(envp, plan + head->envp, head->n_envp);
         said.step = PE_EXECUTE;
-        said.error = -run_program(texts, envp);
+        said.error = -execute(head, plan, request->init ? fds[request->n_fds - 1] : -1);
     }
     SYS(write, fds[JOIN_REPORT], &said, sizeof said);
     leave(said.error == ENOENT ? 127 : 126);
@@ -110,7 +121,7 @@ static _Noreturn void child_main(const char *plan, const int *fds)
 static long clone_child(const struct join_request *request, const int *fds, int *pidfd)
 {
     struct clone_args args = {
-        .flags = CLONE_PARENT | CLONE_PIDFD,
+        .flags = CLONE_PARENT | CLONE_PIDFD | request->unshare,
         .pidfd = (uint64_t)(uintptr_t)pidfd,
     };
     long target = fds[JOIN_TARGET];
@@ -136,7 +147,7 @@ static void answer(const struct join_request *request, const char *plan, const i
     long pid = clone_child(request, fds, &said.fd);
 
     if (pid == 0)
-        child_main(plan, fds);
+        child_main(request, plan, fds);
     if (pid < 0)
         said = (struct pe_said){.word = PE_FAILED, .step = PE_CLONE, .error = (int)-pid, .fd = -1};
     said.pid = (int)pid;

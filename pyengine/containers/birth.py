@@ -21,7 +21,6 @@ from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.device_filter import DevicePolicy, device_policy
 from pyengine.linux.devices import all_devices, devices_at
 from pyengine.linux.mounts import check_propagation
-from pyengine.linux.plan import Plan
 from pyengine.linux.process import start_time
 from pyengine.linux.seccomp import filter_for
 from pyengine.model.mounts import Mount, MountKind
@@ -94,12 +93,14 @@ def give_birth(
     neighbour: Callable[[str], Neighbour],
     *,
     is_new: bool = False,
-    meanwhile: Callable[[], object] = lambda: None,
+    begun: Callable[[], object] = lambda: None,
+    alive: Callable[[int, int, Identity], object] = lambda pid, started, identity: None,
 ) -> Born:
     """Start the program of *record*; *neighbour* finds the container whose namespace is shared.
 
-    *is_new*: it has never run, so nothing has been written to its root yet. *meanwhile* is
-    called while the child is on its way, which takes the kernel some milliseconds.
+    *is_new*: it has never run, so nothing has been written to its root yet. The child's way to
+    its program takes the kernel some milliseconds, in which *begun* is called, and once it is
+    there *alive*, with its pid, its start time and who it is.
 
     Raises what `containers.failure` makes of a step that failed; then nothing of it is left.
     """
@@ -120,14 +121,13 @@ def give_birth(
         around = _surroundings(record, home, layout, identity, nodes, cgroup, neighbour, opened)
         theirs, streams = _open_streams(spec, opened)
         plan = compile_plan(spec, around)
-        child = _child(plan, theirs, joiner, meanwhile)
+        child = joiner.spawn(plan, theirs)
+        started = _accompany(child, identity, begun, alive)
         failure = native.hear(child)
         if child.terminal >= 0:
             streams = Streams(os.dup(child.terminal), child.terminal, -1)
         if failure is not None:
-            if child.pidfd >= 0:
-                native.wait(child.pidfd)
-                os.close(child.pidfd)
+            native.bury(child)
             raise start_error(failure, spec)
     except BaseException as error:
         for fd in {streams.stdin, streams.stdout, streams.stderr} - {-1}:
@@ -141,29 +141,27 @@ def give_birth(
     finally:
         opened.close()
     return Born(
-        child.pid,
-        child.pidfd,
-        start_time(child.pid),
-        streams,
-        cgroup,
-        identity,
-        cgroup.warnings,
+        child.pid, child.pidfd, started, streams, cgroup, identity, cgroup.warnings
     )
 
 
-def _child(
-    plan: Plan, stdio: tuple[int, int, int], joiner: native.Joiner, meanwhile: Callable[[], object]
-) -> native.Child:
-    if plan.target >= 0:
-        meanwhile()
-        return joiner.spawn(plan, stdio)
-    birth = native.Birth(plan, stdio)
+def _accompany(
+    child: native.Child,
+    identity: Identity,
+    begun: Callable[[], object],
+    alive: Callable[[int, int, Identity], object],
+) -> int:
+    """Do what can be done while *child* walks its plan; answers its start time."""
+    started = 0
     try:
-        meanwhile()
+        begun()
+        if native.hear_birth(child):
+            started = start_time(child.pid)
+            alive(child.pid, started, identity)
     except BaseException:
-        native.end(birth.end())
+        native.end(child)
         raise
-    return birth.end()
+    return started
 
 
 def _open_streams(spec: ContainerSpec, opened: _Open) -> tuple[tuple[int, int, int], Streams]:

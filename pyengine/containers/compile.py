@@ -110,9 +110,9 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
     """Everything the child of *spec* does between being cloned and running."""
     unshare = namespaces_of(spec, around)
     joins = around.pid_target >= 0
-    first = p.JOIN_FDS if joins else 0
+    first = p.JOIN_FDS
     # a cgroup namespace shows what is below the cgroups its maker is in: the container's, not ours
-    later = unshare if joins else unshare & p.NEWCGROUP
+    later = unshare if joins else unshare & ~p.NEWPID
     parts = (
         *_enter(spec, around, later, first),
         *_root_steps(around),

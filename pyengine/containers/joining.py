@@ -125,9 +125,7 @@ def _spawn(
         if child.terminal >= 0:
             streams = Streams(os.dup(child.terminal), child.terminal, -1)
         if failure is not None:
-            if child.pidfd >= 0:
-                native.wait(child.pidfd)
-                os.close(child.pidfd)
+            native.bury(child)
             workdir = options.workdir or record.spec.workdir
             raise join_error(failure, options.argv, workdir)
     except BaseException as error:

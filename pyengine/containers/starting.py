@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
-from pyengine.containers.birth import Born, Neighbour, give_birth
+from pyengine.containers.birth import Neighbour, give_birth
 from pyengine.containers.ending import abandon, kill, record_end
 from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
+from pyengine.containers.identity import Identity
 from pyengine.containers.log_writer import LogWriter
 from pyengine.containers.looking import status_of
 from pyengine.containers.making import draft, publish, withdraw
 from pyengine.containers.running import Listener, Running
-from pyengine.containers.supervisor import drive
 from pyengine.errors import EngineError, TimedOut, Unsupported, WrongState
 from pyengine.linux.process import open_process
 from pyengine.model.options import ContainerOptions
@@ -61,14 +61,9 @@ def start(house: House, container_id: str, *, owner: str | None = None) -> Runni
         if status in _REFUSED:
             raise WrongState(record.spec.name, str(status), "start", _REFUSED[status])
         try:
-            running = _begin(house, record, home, Wishes(), is_new=status is Status.CREATED)
+            running = _begin(house, record, home, state, Wishes())
         except EngineError as error:
             _record_failure(house, record, state, error)
-            raise
-        try:
-            house.catalog.write_state(container_id, _running_state(house, state, running.born))
-        except BaseException:
-            give_up(house, running)
             raise
         house.tell("start", record)
     house.supervisor.watch(running)
@@ -106,21 +101,14 @@ def begin_new(house: House, options: ContainerOptions, wishes: Wishes) -> Runnin
             house,
             drafted.record,
             drafted.home,
+            ContainerState(),
             wishes,
-            is_new=True,
-            meanwhile=lambda: publish(house, drafted),
+            begun=lambda: publish(house, drafted),
         )
     except BaseException:
         withdraw(house, drafted)
         raise
     running.spec = drafted.record.spec
-    try:
-        state = _running_state(house, ContainerState(), running.born)
-        house.catalog.write_state(running.spec.id, state)
-    except BaseException:
-        running.keep = False
-        give_up(house, running)
-        raise
     house.tell("start", drafted.record)
     source = options.stdin
     if running.stdin >= 0 and source is not None:
@@ -142,23 +130,21 @@ def create_and_start(
     return running.spec.id
 
 
-def give_up(house: House, running: Running) -> None:
-    """End a program that was just born, because what belongs to it could not be made."""
-    running.cgroup.kill()
-    drive(running, None)
-
-
 def _begin(
     house: House,
     record: ContainerRecord,
     home: Home,
+    state: ContainerState,
     wishes: Wishes,
-    *,
-    is_new: bool,
-    meanwhile: Callable[[], object] = lambda: None,
+    begun: Callable[[], object] = lambda: None,
 ) -> Running:
-    """The birth itself, and who hears it."""
+    """The birth itself, and who hears it; *state* is what the container did before."""
     spec = record.spec
+
+    def alive(pid: int, started: int, identity: Identity) -> None:
+        running_state = _running_state(house, state, pid, started, identity)
+        house.catalog.write_state(spec.id, running_state)
+
     log = _log(record, home.log)
     born = give_birth(
         record,
@@ -167,8 +153,9 @@ def _begin(
         house.hierarchy,
         house.joiner,
         _neighbour(house),
-        is_new=is_new,
-        meanwhile=meanwhile,
+        is_new=state.started == 0,
+        begun=begun,
+        alive=alive,
     )
     running = Running(
         spec,
@@ -200,12 +187,13 @@ def refuse_detached() -> None:
     raise Unsupported("starting a detached container", missing, remedy)
 
 
-def _running_state(house: House, state: ContainerState, born: Born) -> ContainerState:
-    identity = born.identity
+def _running_state(
+    house: House, state: ContainerState, pid: int, started: int, identity: Identity
+) -> ContainerState:
     return ContainerState(
         status=Status.RUNNING,
-        pid=born.pid,
-        start_time=born.start_time,
+        pid=pid,
+        start_time=started,
         started=time.time(),
         finished=state.finished,
         restarts=state.restarts,

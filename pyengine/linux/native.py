@@ -59,6 +59,7 @@ class Child:
     report: int
     plan: Plan = field(repr=False)
     terminal: int = -1  # the master of its terminal, once it has said so
+    failure: Failure | None = None  # what it has said of that before `hear` listened
 
 
 @frozen
@@ -152,16 +153,33 @@ def spawn(plan: Plan, stdio: tuple[int, int, int]) -> Child:
 
 def end(child: Child) -> None:
     """Kill *child*, whatever it was about to become, and let go of everything of it."""
+    if child.pidfd >= 0:
+        send_signal(child.pidfd, signal.SIGKILL)
     hear(child)
     if child.terminal >= 0:
         os.close(child.terminal)
+    bury(child)
+
+
+def bury(child: Child) -> None:
+    """Reap a *child* that failed, if there ever was one, and let go of it."""
     if child.pidfd >= 0:
-        try:
-            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         wait(child.pidfd)
         os.close(child.pidfd)
+
+
+def hear_birth(child: Child) -> bool:
+    """Wait until the joiner has given birth to *child*; sets its ``pid`` and ``pidfd``.
+
+    False if it could not; `hear` tells why. What the child does is for `hear` too.
+    """
+    said = ffi.new("struct pe_said *")
+    answer = lib.pe_hear(child.report, said)
+    if answer == 0 and said.word == _BORN:
+        child.pid, child.pidfd = said.pid, said.fd
+    elif answer == 0 and said.word == _FAILED:
+        child.failure = Failure(said.error, _step_at(child.plan, said.step))
+    return child.pidfd >= 0
 
 
 def hear(child: Child) -> Failure | None:
@@ -170,10 +188,10 @@ def hear(child: Child) -> Failure | None:
     Sets *child*'s ``terminal``, and for a child born by the joiner ``pid`` and ``pidfd``.
     """
     said = ffi.new("struct pe_said *")
-    failure: Failure | None = None
+    failure = child.failure
     while True:
         if (answer := lib.pe_hear(child.report, said)) < 0:
-            failure = Failure(-answer, Step("report", doing="hear from the child"))
+            failure = failure or Failure(-answer, Step("report", doing="hear from the child"))
             break
         if said.word == _RUNNING:
             break
@@ -259,6 +277,10 @@ class Joiner:
         """Ask for a child next to *plan*'s target; `hear` tells how it went, and who it is."""
         packed = encode(plan)
         birth = ffi.new("struct pe_birth *")
+        birth.unshare = plan.unshare
+        birth.init = plan.init
+        if plan.init:
+            birth.program = program("landing")
         birth.cgroup = plan.cgroup
         birth.stdio = stdio
         birth.n_fds = len(plan.fds)
