@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import signal
 import socket
 import threading
 from functools import cache
 from os import fsencode
 from pathlib import Path
+from typing import Any
 
 from attrs import field, frozen, mutable
 
@@ -174,11 +174,8 @@ def hear_birth(child: Child) -> bool:
     False if it could not; `hear` tells why. What the child does is for `hear` too.
     """
     said = ffi.new("struct pe_said *")
-    answer = lib.pe_hear(child.report, said)
-    if answer == 0 and said.word == _BORN:
-        child.pid, child.pidfd = said.pid, said.fd
-    elif answer == 0 and said.word == _FAILED:
-        child.failure = Failure(said.error, _step_at(child.plan, said.step))
+    while child.pidfd < 0 and _take_word(child, said):
+        pass  # a quick child has said things before the joiner told of its birth
     return child.pidfd >= 0
 
 
@@ -188,28 +185,34 @@ def hear(child: Child) -> Failure | None:
     Sets *child*'s ``terminal``, and for a child born by the joiner ``pid`` and ``pidfd``.
     """
     said = ffi.new("struct pe_said *")
-    failure = child.failure
-    while True:
-        if (answer := lib.pe_hear(child.report, said)) < 0:
-            failure = failure or Failure(-answer, Step("report", doing="hear from the child"))
-            break
-        if said.word == _RUNNING:
-            break
-        if said.word == _TERMINAL and child.terminal < 0:
-            child.terminal = said.fd
-        elif said.word == _BORN and child.pidfd < 0:
-            child.pid, child.pidfd = said.pid, said.fd
-        elif said.fd >= 0:  # nobody of ours says that
-            os.close(said.fd)
-        elif failure is None:
-            failure = Failure(said.error, _step_at(child.plan, said.step))
+    while _take_word(child, said):
+        pass
     os.close(child.report)
     child.report = -1
-    if failure is None and child.pidfd < 0:
-        failure = Failure(errno.EPIPE, _step_at(child.plan, _CLONE))  # the joiner was killed
-    if failure is not None and child.pidfd >= 0:
+    if child.failure is None and child.pidfd < 0:  # the joiner was killed
+        child.failure = Failure(errno.EPIPE, _step_at(child.plan, _CLONE))
+    if child.failure is not None and child.pidfd >= 0:
         send_signal(child.pidfd, signal.SIGKILL)  # whoever waits for it now shall not wait long
-    return failure
+    return child.failure
+
+
+def _take_word(child: Child, said: Any) -> bool:
+    """Hear one word from *child* and keep what it tells; False once there are no more."""
+    if (answer := lib.pe_hear(child.report, said)) < 0:
+        if child.failure is None:
+            child.failure = Failure(-answer, Step("report", doing="hear from the child"))
+        return False
+    if said.word == _RUNNING:
+        return False
+    if said.word == _TERMINAL and child.terminal < 0:
+        child.terminal = said.fd
+    elif said.word == _BORN and child.pidfd < 0:
+        child.pid, child.pidfd = said.pid, said.fd
+    elif said.fd >= 0:  # nobody of ours says that
+        os.close(said.fd)
+    elif child.failure is None:
+        child.failure = Failure(said.error, _step_at(child.plan, said.step))
+    return True
 
 
 def _step_at(plan: Plan, number: int) -> Step | None:
@@ -279,13 +282,22 @@ class Joiner:
         birth = ffi.new("struct pe_birth *")
         birth.unshare = plan.unshare
         birth.init = plan.init
-        if plan.init:
-            birth.program = program("landing")
+        landing = _program("landing")
+        if plan.init and not landing.mode_stays:  # it stays in the container, who may take its x
+            landing = _seal("landing")
+        birth.program = landing.fd
         birth.cgroup = plan.cgroup
         birth.stdio = stdio
         birth.n_fds = len(plan.fds)
         if plan.fds:
             birth.fds[0 : len(plan.fds)] = plan.fds
+        try:
+            return self._spawn(plan, packed, birth)
+        finally:
+            if landing.fd != program("landing"):
+                os.close(landing.fd)
+
+    def _spawn(self, plan: Plan, packed: bytes, birth: object) -> Child:
         report = ffi.new("int *")
         with self._lock:
             answer = self._ask(packed, birth, plan, report)
