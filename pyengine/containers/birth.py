@@ -14,6 +14,7 @@ from pyengine.containers.compile import DeviceNode, Root, Surroundings, compile_
 from pyengine.containers.failure import start_error
 from pyengine.containers.identity import Identity
 from pyengine.containers.name_files import hosts_of, resolv_of
+from pyengine.containers.spares import Spares
 from pyengine.containers.sweeper import remove
 from pyengine.errors import EngineError, InvalidRequest, KernelError
 from pyengine.linux import native, probe
@@ -84,19 +85,27 @@ class _Open:
         self.fds.clear()
 
 
+@frozen(eq=False)
+class Tools:
+    """What births need of their engine; *neighbour* finds a container to share a namespace with."""
+
+    layout: Layout
+    hierarchy: Hierarchy
+    joiner: native.Joiner
+    spares: Spares
+    neighbour: Callable[[str], Neighbour]
+
+
 def give_birth(
     record: ContainerRecord,
     home: Home,
-    layout: Layout,
-    hierarchy: Hierarchy,
-    joiner: native.Joiner,
-    neighbour: Callable[[str], Neighbour],
+    tools: Tools,
     *,
     is_new: bool = False,
     begun: Callable[[], object] = lambda: None,
     alive: Callable[[int, int, Identity], object] = lambda pid, started, identity: None,
 ) -> Born:
-    """Start the program of *record*; *neighbour* finds the container whose namespace is shared.
+    """Start the program of *record*, the container at *home*.
 
     *is_new*: it has never run, so nothing has been written to its root yet. The child's way to
     its program takes the kernel some milliseconds, in which *begun* is called, and once it is
@@ -116,12 +125,13 @@ def give_birth(
             _prepare_mounts(spec, home)
         identity = _identity(record, home, spec, is_new=is_new)
         cgroup = Cgroup.create(
-            hierarchy, spec.id, spec.resources, parent=spec.cgroup_parent, devices=policy
+            tools.hierarchy, spec.id, spec.resources, parent=spec.cgroup_parent, devices=policy
         )
-        around = _surroundings(record, home, layout, identity, nodes, cgroup, neighbour, opened)
+        around = _surroundings(record, home, tools, identity, nodes, cgroup, opened)
         theirs, streams = _open_streams(spec, opened)
         plan = compile_plan(spec, around)
-        child = joiner.spawn(plan, theirs)
+        child = tools.joiner.spawn(plan, theirs)
+        tools.spares.restock()
         started = _accompany(child, identity, begun, alive)
         failure = native.hear(child)
         if child.terminal >= 0:
@@ -219,11 +229,10 @@ def _identity(
 def _surroundings(
     record: ContainerRecord,
     home: Home,
-    layout: Layout,
+    tools: Tools,
     identity: Identity,
     nodes: tuple[DeviceNode, ...],
     cgroup: Cgroup,
-    neighbour: Callable[[str], Neighbour],
     opened: _Open,
 ) -> Surroundings:
     spec = record.spec
@@ -240,17 +249,21 @@ def _surroundings(
             shared.append((mount.target, len(fds) - 1))
     pid_target, ipc_target = -1, None
     if (name := _shares(spec.namespaces.pid)) is not None:
-        pid_target = opened.keep(neighbour(name).pidfd)
+        pid_target = opened.keep(tools.neighbour(name).pidfd)
     if (name := _shares(spec.namespaces.ipc)) is not None:
-        fds.append(opened.keep(neighbour(name).pidfd))
+        fds.append(opened.keep(tools.neighbour(name).pidfd))
         ipc_target = len(fds) - 1
+    network = None
+    if not _on_host(spec) and (ready := tools.spares.network()) is not None:
+        fds.append(opened.keep(ready))
+        network = len(fds) - 1
     seccomp = spec.security.seccomp
     return Surroundings(
         root=Root(
             record.lowers,
             home.upper,
             home.work,
-            layout.mountpoint,
+            tools.layout.mountpoint,
             volatile=spec.owner == "process",  # it is gone before the disk could be needed
             nested=record.nested,
         ),
@@ -268,6 +281,7 @@ def _surroundings(
             for number, mount in enumerate(spec.mounts)
             if mount.kind is MountKind.OVERLAY
         ),
+        network=network,
         pid_target=pid_target,
         ipc_target=ipc_target,
         time_namespace=probe.has_time_namespaces(),

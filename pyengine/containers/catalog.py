@@ -69,20 +69,34 @@ class Catalog:
 
     # --- making ---
 
-    def place(self, container_id: str, owner: str) -> Home:
-        """The directory of a new container; true only once `write_record` has been called."""
+    def place(self, container_id: str, owner: str, spare: str | None = None) -> Home:
+        """The directory of a new container; true only once `write_record` has been called.
+
+        *spare* is one that `make_spare` has made, for a container of this process.
+        """
         directory = self.owner if owner == "process" else STEADY
         home = self.layout.home(directory, container_id)
         try:
             if directory == STEADY:
                 os.makedirs(f"{self.layout.owners}/{STEADY}", 0o700, exist_ok=True)
-            os.mkdir(home.path, 0o700)
-            os.mkdir(home.upper, 0o755)
-            os.mkdir(home.work, 0o700)
+            elif spare is not None:
+                os.rename(spare, home.path)
+                self._homes[container_id] = home
+                return home
+            _make_home(home)
         except OSError as error:
             records.refuse(home.path, error)
         self._homes[container_id] = home
         return home
+
+    def make_spare(self) -> str:
+        """A home that is no container's yet."""
+        home = Home(f"{self.trash}/spare-{os.urandom(6).hex()}")
+        try:
+            _make_home(home)
+        except OSError as error:
+            records.refuse(home.path, error)
+        return home.path
 
     def claim_name(self, name: str, container_id: str) -> None:
         """Give *name* to a container that has its place. Raises `AlreadyExists`."""
@@ -242,3 +256,9 @@ class Catalog:
             owners.release_name(self.layout, name, owner, container_id)
 
         return home.path, give_name_back
+
+
+def _make_home(home: Home) -> None:
+    os.mkdir(home.path, 0o700)
+    os.mkdir(home.upper, 0o755)
+    os.mkdir(home.work, 0o700)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pyengine.containers import recovery
 from pyengine.containers.catalog import Catalog
+from pyengine.containers.spares import Spares
 from pyengine.containers.supervisor import Supervisor
 from pyengine.containers.sweeper import Sweeper
 from pyengine.errors import EngineClosed, ForeignProcess
@@ -41,6 +42,7 @@ class House:
         self.hierarchy = Hierarchy.probe()
         self.joiner = Joiner()
         self.supervisor = Supervisor()
+        self.spares = Spares(self.catalog.make_spare)
         self.sweeper = Sweeper(lambda: self.catalog.trash)
         self.events = EventLog()
         self.running: dict[str, Running] = {}
@@ -78,6 +80,7 @@ class House:
     def end_close(self) -> None:
         """Give back what this process had; its containers have ended by now."""
         self.supervisor.close()
+        self.spares.close()
         self.joiner.close()
         self.sweeper.close()
         self.catalog.leave()

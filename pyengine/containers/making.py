@@ -62,7 +62,8 @@ def draft(house: House, options: ContainerOptions) -> Draft:
         if mount.kind in (MountKind.BIND, MountKind.OVERLAY):
             check_source(mount)
     record = ContainerRecord(spec, root.layers, root.lowers, root.nested)
-    drafted = Draft(record, catalog.place(container_id, options.owner), False)
+    spare = house.spares.home() if options.owner == "process" else None
+    drafted = Draft(record, catalog.place(container_id, options.owner, spare), False)
     if options.name:
         try:
             catalog.claim_name(name, container_id)

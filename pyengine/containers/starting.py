@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
-from pyengine.containers.birth import Neighbour, give_birth
+from pyengine.containers.birth import Neighbour, Tools, give_birth
 from pyengine.containers.ending import abandon, kill, record_end
 from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
@@ -149,10 +149,7 @@ def _begin(
     born = give_birth(
         record,
         home,
-        house.layout,
-        house.hierarchy,
-        house.joiner,
-        _neighbour(house),
+        Tools(house.layout, house.hierarchy, house.joiner, house.spares, _neighbour(house)),
         is_new=state.started == 0,
         begun=begun,
         alive=alive,
