@@ -113,14 +113,15 @@ def _cgroups() -> Iterator[str]:
 
 
 def _is_lived_in_by_others(path: str) -> bool:
-    """Whether the processes there are none of our children: another engine's, on this host."""
-    try:
-        with open(f"{path}/cgroup.procs", encoding="ascii") as file:
-            pids = file.read().split()
-    except OSError:
-        return True  # it is being removed
-    ours = {child.split()[0] for child in _children()}
-    return bool(pids) and not ours.intersection(pids)
+    """Whether whoever is there, or below, is no child of ours: another engine's, on this host."""
+    pids: set[str] = set()
+    for directory, _, _ in os.walk(path):
+        try:
+            with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
+                pids.update(file.read().split())
+        except OSError:
+            return True  # it is being removed
+    return bool(pids) and pids.isdisjoint(child.split()[0] for child in _children())
 
 
 def _namespaces() -> Iterator[str]:
