@@ -53,10 +53,10 @@ def settle(root: str) -> None:
     So that it disturbs nobody whose turn it is next. (The limit, too, removes it off the clock.)
     """
     deadline = time.monotonic() + PATIENCE
-    trashes = glob.glob(f"{root}/owners/*/{TRASH}")
-    while any(name for trash in trashes for name in os.listdir(trash) if not name.startswith("spare-")):
+    trash = f"{root}/owners/*/{TRASH}/batch-*"
+    while any(glob.glob(f"{trash}/*")):
         if time.monotonic() > deadline:
-            raise WrongResult(f"there is still something in {trashes} after {PATIENCE} s")
+            raise WrongResult(f"there is still something in {trash} after {PATIENCE} s")
         time.sleep(0.0002)
 
 

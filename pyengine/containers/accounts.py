@@ -56,7 +56,7 @@ _known: dict[tuple[str, str, tuple[str, ...]], tuple[tuple[int, ...], Identity]]
 
 def _version(directory: str) -> tuple[int, ...]:
     """What changes when the files do; empty where a link makes that uncertain."""
-    found = []
+    found: list[int] = []
     for path, kind in (("/etc", stat.S_IFDIR), ("/etc/passwd", stat.S_IFREG), ("/etc/group", 0)):
         try:
             status = os.lstat(directory + path)

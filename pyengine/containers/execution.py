@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 from pyengine.containers.birth import Streams
 from pyengine.containers.pump import KEEP, Pump, Sink
-from pyengine.errors import KernelError, WrongState
+from pyengine.containers.seats import Seat
+from pyengine.errors import WrongState
 from pyengine.linux import native
-from pyengine.linux.cgroup import Cgroup
 from pyengine.linux.terminal import set_window_size
 from pyengine.model.state import ExitStatus
 from pyengine.model.usage import Usage
@@ -28,13 +28,13 @@ class Execution:
         pid: int,
         pidfd: int,
         streams: Streams,
-        cgroup: Cgroup,
+        seat: Seat,
         on_end: Callable[[Execution], None],
     ) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.streams = streams
-        self.cgroup = cgroup
+        self.seat = seat
         self.done = threading.Event()
         self.started = time.monotonic()
         self.duration = 0.0
@@ -42,11 +42,11 @@ class Execution:
         self.usage = Usage()
         self.is_over = False
         self.on_done: Callable[[], None] = lambda: None
-        self.give_back: Callable[[Cgroup], None] = lambda cgroup: cgroup.remove(timeout=0)
+        self.give_back: Callable[[Seat], None] = Seat.remove
         self.terminal = streams.stdout if streams.stdin >= 0 and streams.stderr < 0 else -1
         self._on_end = on_end
         self._pump: Pump | None = None
-        self._has_cgroup = True
+        self._has_seat = True
         self._was_killed = False
         self._lock = threading.Lock()
 
@@ -91,7 +91,7 @@ class Execution:
         with self._lock:
             os.close(self.pidfd)
             self.pidfd = -1
-        self._give_cgroup_back()
+        self._give_seat_back()
         self.usage = Usage(end.peak_memory, end.user_seconds, end.system_seconds)
         if end.signal is not None:
             self.exit = ExitStatus(128 + end.signal, end.signal)
@@ -104,19 +104,16 @@ class Execution:
         self.on_done()
         self.done.set()
 
-    def _give_cgroup_back(self) -> None:
+    def _give_seat_back(self) -> None:
         with self._lock:  # from here on it may be somebody else's: never kill in it again
-            self._has_cgroup = self.cgroup.is_populated()
-            if self._has_cgroup:
-                return
-        try:
-            if self._was_killed:
-                # Linux 6.18 kills at once who is born into a cgroup that was ever killed
-                self.cgroup.remove(timeout=0)
-            else:
-                self.give_back(self.cgroup)
-        except KernelError:  # somebody came to live in it meanwhile: it goes with the container
-            return
+            self._has_seat = self.seat.cgroup.is_populated()
+        if self._has_seat:
+            self.seat.let_go()  # somebody lives on in it: it goes with the container
+        elif self._was_killed:
+            # Linux 6.18 kills at once who is born into a cgroup that was ever killed
+            self.seat.remove()
+        else:
+            self.give_back(self.seat)
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell its terminal how large it is. Raises `WrongState` where it has none."""
@@ -128,9 +125,9 @@ class Execution:
     def kill(self) -> None:
         """End it and everything it has started."""
         with self._lock:
-            if self._has_cgroup:
+            if self._has_seat:
                 self._was_killed = True
-                self.cgroup.kill()
+                self.seat.cgroup.kill()
 
     def signal(self, number: int) -> bool:
         """Send it signal *number*; whether it was still there."""

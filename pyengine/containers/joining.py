@@ -6,6 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable
+from functools import cache
 
 from attrs import evolve, frozen
 
@@ -19,14 +20,15 @@ from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
 from pyengine.containers.looking import cgroup_of, require_running
+from pyengine.containers.running import Running
+from pyengine.containers.seats import Seat
 from pyengine.containers.supervisor import drive
-from pyengine.errors import ContainerNotFound, KernelError, TimedOut, WrongState
+from pyengine.errors import KernelError, TimedOut, WrongState
 from pyengine.linux import native
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import NAMES, held, mask
-from pyengine.linux.cgroup import Cgroup
 from pyengine.linux.plan import Block, Plan, Step
-from pyengine.linux.process import open_process
+from pyengine.linux.process import is_alive, open_process
 from pyengine.linux.seccomp import filter_for
 from pyengine.model.record import ContainerRecord
 from pyengine.model.result import Result
@@ -89,18 +91,11 @@ def _identity(
         raise KernelError(error.errno or 0, "look into the container") from error
     try:
         # only now is it sure whose root that was
-        if open_process_is_gone(state):
+        if not is_alive(state.pid, state.start_time):
             raise WrongState(spec.name, "exited", "execute in")
         return identity_in(root, options.user, spec.group_add)
     finally:
         os.close(root)
-
-
-def open_process_is_gone(state: ContainerState) -> bool:
-    """Whether the container's first process has ended."""
-    from pyengine.linux.process import is_alive
-
-    return not is_alive(state.pid, state.start_time)
 
 
 def _spawn(
@@ -111,15 +106,12 @@ def _spawn(
     target: int,
     opened: list[int],
 ) -> Execution:
-    streams, cgroup = Streams(), None
+    running = house.running.get(record.spec.id)
+    streams, seat = Streams(), None
     try:
-        running = house.running.get(record.spec.id)
-        if running is not None:
-            cgroup = running.borrow_cgroup()
-        else:
-            cgroup = cgroup_of(house, record.spec.id).child(f"exec-{os.urandom(6).hex()}")
+        seat = running.seats.take() if running else Seat.make(cgroup_of(house, record.spec.id))
         theirs, streams = _open_streams(options, opened)
-        plan = _plan(record.spec, options, identity, target, cgroup, opened)
+        plan = _plan(record.spec, options, identity, target, seat, running)
         child = house.joiner.spawn(plan, theirs)
         failure = native.hear(child)
         if child.terminal >= 0:
@@ -131,14 +123,14 @@ def _spawn(
     except BaseException as error:
         for fd in {streams.stdin, streams.stdout, streams.stderr} - {-1}:
             os.close(fd)
-        if cgroup is not None:
-            cgroup.remove(timeout=1.0)
+        if seat is not None:
+            seat.remove()
         if isinstance(error, FileNotFoundError):  # its cgroup is gone: so is the container
             raise WrongState(record.spec.name, "exited", "execute in") from error
         raise
-    execution = Execution(child.pid, child.pidfd, streams, cgroup, _teller(house, record))
+    execution = Execution(child.pid, child.pidfd, streams, seat, _teller(house, record))
     if running is not None:
-        execution.give_back = running.return_cgroup
+        execution.give_back = running.seats.give_back
     return execution
 
 
@@ -149,19 +141,25 @@ def _teller(house: House, record: ContainerRecord) -> Callable[[Execution], None
     return tell
 
 
+@cache
+def _no_input(pid: int) -> int:
+    """A pipe that is at its end, for every program of process *pid* that reads nothing."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    os.close(write)
+    return read
+
+
 def _open_streams(
     options: JoinOptions, opened: list[int]
 ) -> tuple[tuple[int, int, int], Streams]:
-    read, write = os.pipe2(os.O_CLOEXEC)
-    opened.append(read)
     if options.tty:  # its ends are made inside, as the container's own are
-        os.close(write)
+        read = _no_input(os.getpid())
         return (read, read, read), Streams()
     if options.open_stdin:
-        stdin = write
+        read, stdin = os.pipe2(os.O_CLOEXEC)
+        opened.append(read)
     else:
-        os.close(write)
-        stdin = -1
+        read, stdin = _no_input(os.getpid()), -1
     out, out_end = os.pipe2(os.O_CLOEXEC)
     opened.append(out_end)
     err, err_end = os.pipe2(os.O_CLOEXEC)
@@ -174,46 +172,50 @@ def _plan(
     options: JoinOptions,
     identity: Identity,
     target: int,
-    cgroup: Cgroup,
-    opened: list[int],
+    seat: Seat,
+    running: Running | None,
 ) -> Plan:
-    tasks = cgroup.join_fds()
-    opened.extend(tasks)
-    v2 = cgroup.v2_fd()
-    if v2 is not None:
-        opened.append(v2)
-    return compile_join(
-        spec,
-        options,
-        identity,
+    """The steps are the same for the same wishes: those of a container of ours are kept."""
+    key = evolve(options, argv=(), env=()), identity, len(seat.tasks), spec.ulimits
+    steps = running.join_plans.get(key) if running is not None else None
+    if steps is None:
+        steps = compile_join(
+            spec,
+            options,
+            identity,
+            tasks=len(seat.tasks),
+            held=held() if options.privileged else 0,
+        )
+        if running is not None and len(running.join_plans) < _MOST_PLANS:
+            running.join_plans[key] = steps
+    own = spec.namespaces.pid != "host"
+    return Plan(
+        argv=options.argv,
+        env=environment(spec, options, identity),
+        parts=(steps,),
+        fds=(native.own_pidfd(os.getpid()), *seat.tasks),
+        cgroup=seat.v2,
         target=target,
-        fds=(native.own_pidfd(os.getpid()), *tasks),
-        cgroup=-1 if v2 is None else v2,
-        held=held() if options.privileged else 0,
+        joined=_SHARED | (p.NEWPID if own else 0),
     )
 
 
+_MOST_PLANS = 8
+
+
 def compile_join(
-    spec: ContainerSpec,
-    options: JoinOptions,
-    identity: Identity,
-    *,
-    target: int,
-    fds: tuple[int, ...],
-    cgroup: int,
-    held: int,
-) -> Plan:
+    spec: ContainerSpec, options: JoinOptions, identity: Identity, *, tasks: int, held: int
+) -> Block:
     """Everything a child does between being cloned and running as one of *spec*'s programs.
 
-    *fds* are the owner's pidfd and the v1 ``tasks`` files; *held* is the mask of what a
+    Its fds are the owner's pidfd and *tasks* v1 ``tasks`` files; *held* is the mask of what a
     privileged program can be given. Pure: the order is `compile_plan`'s.
     """
     seccomp = spec.security.seccomp
-    own = spec.namespaces.pid != "host"
-    parts: list[Step | Block] = [
+    steps = [
         *(
             Step("cgroup", fd=p.JOIN_FDS + 1 + index, doing="join the container's cgroup")
-            for index in range(len(fds) - 1)
+            for index in range(tasks)
         ),
         *_oom_score(spec),
         Step("setns", fd=p.JOIN_TARGET, flags=_SHARED, doing="join the container's namespaces"),
@@ -221,32 +223,27 @@ def compile_join(
     ]
     if options.tty:
         rows, columns = options.console_size
-        parts.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
+        steps.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
     elif not options.open_stdin:
-        parts.append(Step("null_stdin", doing="give it an empty input"))
+        steps.append(Step("null_stdin", doing="give it an empty input"))
     workdir = options.workdir or spec.workdir
-    parts += [
-        Step("keyring", doing="join a session keyring of its own"),
-        Step("chdir", workdir, doing=f"enter the working directory {workdir!r}"),
-        Step("umask", flags=0o022),
-        *rlimits(spec.ulimits),
-        privileges(
-            spec.security,
-            identity,
-            None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
-            owner=p.JOIN_FDS,
-            own_stdio=True,
-            capabilities=mask(NAMES) & held if options.privileged else None,
-        ),
-    ]
-    return Plan(
-        argv=options.argv,
-        env=environment(spec, options, identity),
-        parts=tuple(parts),
-        fds=fds,
-        cgroup=cgroup,
-        target=target,
-        joined=_SHARED | (p.NEWPID if own else 0),
+    rest = privileges(
+        spec.security,
+        identity,
+        None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
+        owner=p.JOIN_FDS,
+        own_stdio=True,
+        capabilities=mask(NAMES) & held if options.privileged else None,
+    )
+    return Block(
+        (
+            *steps,
+            Step("keyring", doing="join a session keyring of its own"),
+            Step("chdir", workdir, doing=f"enter the working directory {workdir!r}"),
+            Step("umask", flags=0o022),
+            *rlimits(spec.ulimits),
+            *rest.steps,
+        )
     )
 
 
@@ -305,7 +302,7 @@ def execute(
     finally:
         if not execution.done.is_set():
             execution.kill()
-            execution.cgroup.wait_empty()
+            execution.seat.cgroup.wait_empty()
             drive(execution, None)
         if feeder is not None:
             feeder.close()
@@ -321,6 +318,3 @@ def execute(
     return Result(
         ended.exit_code, stdout, stderr, execution.duration, execution.usage, ended.signal
     )
-
-
-__all__ = ["ContainerNotFound", "JoinOptions", "compile_join", "environment", "execute", "join"]

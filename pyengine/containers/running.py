@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from pyengine.containers.log_writer import LogWriter
 from pyengine.containers.pump import DROP, KEEP, Pump
+from pyengine.containers.seats import Seats
 from pyengine.linux import native
 from pyengine.model.state import ExitStatus
 from pyengine.model.usage import Usage
 
 if TYPE_CHECKING:
     from pyengine.containers.feeding import Feeder
-    from pyengine.linux.cgroup import Cgroup
+    from pyengine.linux.plan import Block
     from pyengine.containers.birth import Born
     from pyengine.model.spec import ContainerSpec
 
@@ -30,9 +31,6 @@ class Listener(Protocol):
 
     def end(self) -> None:
         """There will be no more."""
-
-
-_MOST_SPARE = 8
 
 
 class Running:
@@ -61,6 +59,8 @@ class Running:
         self.usage = Usage()
         self.is_over = False
         self.cgroup = born.cgroup
+        self.seats = Seats(born.cgroup)
+        self.join_plans: dict[object, Block] = {}
         self.feeder: Feeder | None = None
         self.keep = True
         self.resume: Callable[[int], None] = lambda fd: None
@@ -68,7 +68,6 @@ class Running:
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
         self._is_reaped = False
-        self._spare: list[Cgroup] = []
         streams = born.streams
         outputs = {streams.stdout: "stdout"}
         if streams.stderr >= 0:
@@ -110,6 +109,7 @@ class Running:
             os.close(self.born.pidfd)
             self._is_reaped = True
         self.log.close()
+        self.seats.close()
         self._judge(end)
         try:
             self._on_end(self)
@@ -169,21 +169,6 @@ class Running:
         """A pidfd of its first process, the caller's own; `None` once that is reaped."""
         with self._lock:
             return None if self._is_reaped else os.dup(self.born.pidfd)
-
-    def borrow_cgroup(self) -> Cgroup:
-        """A cgroup below the container's for one program that joins, to end it as one."""
-        with self._lock:
-            if self._spare:
-                return self._spare.pop()
-        return self.cgroup.child(f"exec-{os.urandom(6).hex()}")
-
-    def return_cgroup(self, cgroup: Cgroup) -> None:
-        """It is empty: keep it for the next, which then need not make one."""
-        with self._lock:
-            if len(self._spare) < _MOST_SPARE and not self.is_over:
-                self._spare.append(cgroup)
-                return
-        cgroup.remove(timeout=0)
 
     # --- input, terminal ---
 

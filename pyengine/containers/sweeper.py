@@ -46,9 +46,7 @@ class Sweeper:
         with self._lock:
             try:
                 if not self._batch:
-                    batch = f"{self._place()}/{os.urandom(6).hex()}"
-                    os.mkdir(batch, 0o700)
-                    self._batch = batch
+                    self._batch = self._new_batch()
                 os.rename(path, f"{self._batch}/{self._count}")
             except OSError as error:
                 if error.errno == errno.ENOENT:
@@ -72,6 +70,11 @@ class Sweeper:
         if thread is not None:
             thread.join()
 
+    def _new_batch(self) -> str:
+        batch = f"{self._place()}/batch-{os.urandom(6).hex()}"
+        os.mkdir(batch, 0o700)
+        return batch
+
     def _wake(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(
@@ -92,7 +95,8 @@ class Sweeper:
 
     def _sweep(self) -> None:
         with self._lock:
-            batch, self._batch, self._count = self._batch, "", 0
+            batch, self._count = self._batch, 0
+            self._batch = "" if self._closed else self._new_batch()
             afterwards, self._afterwards = self._afterwards, []
         for call in afterwards:
             call()

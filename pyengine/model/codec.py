@@ -25,7 +25,7 @@ def _fields(kind: Any) -> tuple[tuple[str, Any], ...]:
 
 def to_plain(value: Any) -> Any:
     """*value* as JSON knows it: attrs values become dicts, tuples lists, enums their value."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind is str or kind is int or kind is bool or value is None or kind is float:
         return value
     if kind is tuple or kind is list:
