@@ -174,6 +174,17 @@ static void serve(void)
     SYS(close_range, own_pid_namespace + 1, ~0U, 0); /* all that came, and what was opened since */
 }
 
+/* How much the host program is worth to the OOM killer says nothing of its containers: who shall be spared
+ * as it is would fill the memory with impunity.  Where the kernel refuses, they are killed rather sooner. */
+static void be_worth_nothing_special(void)
+{
+    int score = (int)SYS(openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (score >= 0)
+        SYS(write, score, "0", 1);
+    close_fd(&score);
+}
+
 __attribute__((used, noreturn)) void begin(long *stack)
 {
     uint64_t all = ~0ULL;
@@ -188,6 +199,7 @@ __attribute__((used, noreturn)) void begin(long *stack)
     SYS(umask, 0022);
     if (SYS(chdir, "/") < 0)
         leave(1);
+    be_worth_nothing_special();
     own_pid_namespace = (int)SYS(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (own_pid_namespace < 0)
         leave(1);

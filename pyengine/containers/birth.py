@@ -285,6 +285,7 @@ def _surroundings(
         pid_target=pid_target,
         ipc_target=ipc_target,
         time_namespace=probe.has_time_namespaces(),
+        kcore=probe.has_kcore(),
     )
 
 

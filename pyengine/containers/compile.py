@@ -43,7 +43,6 @@ _LINKS = (
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
-    ("core", "/proc/kcore"),
 )
 _TMPFS_FLAGS = {
     "ro": p.RDONLY,
@@ -104,6 +103,7 @@ class Surroundings:
     pid_target: int = -1  # a process whose pid namespace is shared
     ipc_target: int | None = None  # index of a process whose ipc namespace is shared
     time_namespace: bool = True
+    kcore: bool = False  # whether this kernel has a /proc/kcore
 
 
 def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
@@ -113,7 +113,7 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
     first = p.JOIN_FDS
     # a cgroup namespace shows what is below the cgroups its maker is in: the container's, not ours
     later = unshare if joins else unshare & ~p.NEWPID
-    parts = (
+    parts: tuple[Step | Block, ...] = (
         *_enter(spec, around, later, first),
         *_root_steps(around),
         _mount_block(spec, around, first),
@@ -220,7 +220,7 @@ def _mount_block(spec: ContainerSpec, around: Surroundings, first: int) -> Block
     security = spec.security
     key = (
         *(security.privileged, security.writable_cgroups, security.sysctls, spec.namespaces),
-        *(spec.shm_size, spec.tty, spec.console_size, spec.open_stdin),
+        *(spec.shm_size, spec.tty, spec.console_size, spec.open_stdin, around.kcore),
     )
     block = _blocks.get(key)
     if block is None:
@@ -277,8 +277,8 @@ def _makedev(major: int, minor: int) -> int:
     return (minor & 0xFF) | (major & 0xFFF) << 8 | (minor >> 8) << 20
 
 
-@lru_cache(maxsize=2)
-def _dev_basics(attached: bool) -> tuple[Step, ...]:
+@lru_cache(maxsize=4)
+def _dev_basics(attached: bool, kcore: bool) -> tuple[Step, ...]:
     """/dev with the six devices of every container (row C72)."""
     return (
         _filesystem(
@@ -293,6 +293,7 @@ def _dev_basics(attached: bool) -> tuple[Step, ...]:
             for name, major, minor in _DEVICES
         ),
         *(Step("symlink", name, source=points_to) for name, points_to in _LINKS),
+        *((Step("symlink", "core", source="/proc/kcore"),) if kcore else ()),
         *(Step("mkdir", name, flags=0o755) for name in ("pts", "mqueue", "shm")),
         Step("null", "null", doing="find the null device"),
     )
@@ -301,7 +302,7 @@ def _dev_basics(attached: bool) -> tuple[Step, ...]:
 def _dev_steps(
     spec: ContainerSpec, around: Surroundings, first: int, *, attached: bool
 ) -> Iterator[Step]:
-    yield from _dev_basics(attached)
+    yield from _dev_basics(attached, around.kcore)
     if not spec.open_stdin and not spec.tty:
         yield _NULL_STDIN
     if attached:

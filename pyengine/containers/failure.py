@@ -11,6 +11,7 @@ from pyengine.errors import (
     KernelError,
     NoSpace,
     NotExecutable,
+    NotPermitted,
     Unsupported,
 )
 from pyengine.linux.native import Failure
@@ -96,7 +97,10 @@ def _sysctl(number: int, step: Step, workdir: str) -> EngineError | None:
 
 
 def _rlimit(number: int, step: Step, workdir: str) -> EngineError | None:
-    if number in (errno.EINVAL, errno.EPERM):
+    if number == errno.EPERM:
+        why = "it is above this process's own, and to raise that takes CAP_SYS_RESOURCE"
+        return NotPermitted(step.doing, why, "ask for less, or run with it")
+    if number == errno.EINVAL:
         return InvalidRequest("ulimits", step.doing, why="the kernel refuses it")
     return None
 

@@ -58,6 +58,12 @@ def has_time_namespaces() -> bool:
 
 
 @cache
+def has_kcore() -> bool:
+    """Whether the kernel shows its memory as a file, to which /dev/core then leads (row C72)."""
+    return os.path.exists("/proc/kcore")
+
+
+@cache
 def operating_system() -> str:
     """What the host calls itself: PRETTY_NAME of os-release(5)."""
     for path in ("/usr/lib/os-release", os.path.realpath("/etc/os-release")):

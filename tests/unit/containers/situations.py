@@ -145,6 +145,7 @@ def situations(draw: st.DrawFn) -> tuple[ContainerSpec, Surroundings]:
         pid_target=60 if spec.namespaces.pid.startswith("container:") else -1,
         ipc_target=ipc_target,
         time_namespace=draw(st.booleans()),
+        kcore=draw(st.booleans()),
     )
     return spec, around
 

@@ -147,7 +147,7 @@ def test_a_terminal_is_made_in_the_container_s_own_devpts(situation):
 def test_every_descriptor_a_step_names_is_there(situation):
     spec, around = situation
     plan = compile_plan(spec, around)
-    first = p.JOIN_FDS if plan.target >= 0 else 0
+    first = p.JOIN_FDS
     for step in plan.steps:
         if step.op in USES_FD or (step.op == "bind" and not step.source):
             assert first <= step.fd < first + len(plan.fds)

@@ -34,7 +34,7 @@ from pyengine.model.spec import Security
 @each_situation
 def test_steps_that_plans_share_are_those_each_would_have_had(situation):
     spec, around = situation
-    first = p.JOIN_FDS if around.pid_target >= 0 else 0
+    first = p.JOIN_FDS
     shared = compiler._mount_block(spec, around, first)
     assert shared.steps == tuple(compiler._mount_steps(spec, around, first))
 

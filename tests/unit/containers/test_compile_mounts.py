@@ -79,7 +79,7 @@ def test_a_shared_ipc_namespace_is_entered_and_its_shm_borrowed(situation):
     own = {mount.target for mount in spec.mounts}.isdisjoint(("/dev", "/dev/shm"))
     assert len(borrowed) == (shares and own)
     if shares:
-        wanted = (p.JOIN_FDS if plan.target >= 0 else 0) + around.ipc_target
+        wanted = p.JOIN_FDS + around.ipc_target
         assert {step.fd for step in (*ipc, *borrowed)} == {wanted}
 
 
@@ -109,7 +109,7 @@ def test_network_parameters_are_touched_only_where_they_are_one_s_own(situation)
 def test_joining_a_network_makes_none():
     plan = compile_plan(default_spec(), Surroundings(ROOT, IDENTITY, fds=(100, 101), network=1))
     assert not plan.unshare & p.NEWNET
-    assert [(s.fd, s.flags) for s in plan.steps if s.op == "setns"] == [(1, p.NEWNET)]
+    assert [(s.fd, s.flags) for s in plan.steps if s.op == "setns"] == [(p.JOIN_FDS + 1, p.NEWNET)]
     assert not places(plan, "loopback")
 
 
@@ -212,6 +212,13 @@ def test_a_device_is_made_in_our_dev_and_bound_elsewhere():
     assert [s.target for s in steps[at - 2 : at]] == ["a", "a/b"]
     (bound,) = (s for s in steps if s.target == "/opt/disk")
     assert (bound.op, bound.source) == ("bind", "/dev/vda")
+
+
+@pytest.mark.parametrize("kcore", [False, True])
+def test_the_kernel_s_memory_has_a_link_where_there_is_such_a_file(kcore):
+    around = Surroundings(ROOT, IDENTITY, fds=(100,), kcore=kcore)
+    links = {s.target: s.source for s in compile_plan(default_spec(), around).steps}
+    assert links.get("core") == ("/proc/kcore" if kcore else None)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pyengine.errors import (
     KernelError,
     NoSpace,
     NotExecutable,
+    NotPermitted,
     Unsupported,
 )
 from pyengine.linux.native import Failure
@@ -153,11 +154,14 @@ def test_a_parameter_this_kernel_lacks_is_unsupported_and_a_bad_value_is_not_val
         assert wrong.given == "many"
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.EPERM])
-def test_a_limit_that_cannot_be_set_is_the_caller_s(number):
-    error = failed(number, "rlimit")
-    assert isinstance(error, InvalidRequest)
-    assert error.given == "limit nofile to 5:9"
+def test_a_limit_that_cannot_be_set_is_the_caller_s_and_one_above_ours_needs_a_right():
+    wrong = failed(errno.EINVAL, "rlimit")
+    assert isinstance(wrong, InvalidRequest)
+    assert wrong.given == "limit nofile to 5:9"
+    above = failed(errno.EPERM, "rlimit")
+    assert isinstance(above, NotPermitted)
+    assert "limit nofile to 5:9" in str(above)
+    assert "CAP_SYS_RESOURCE" in str(above)
 
 
 @given(numbers, st.sampled_from((None, *sorted(OPS))))
