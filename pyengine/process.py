@@ -187,7 +187,7 @@ class Executed:
         return None if fd < 0 else InputWriter(fd)
 
     def wait(self, timeout: float | None) -> ExitStatus | None:
-        return self._execution.exit if self._execution.done.wait(timeout) else None
+        return self._execution.exit if self._execution.wait(timeout) else None
 
     def signal(self, number: int) -> None:
         if number == SIGKILL:
@@ -202,9 +202,9 @@ class Executed:
         if self._stdin_fd >= 0:
             os.close(self._stdin_fd)
             self._stdin_fd = -1
-        if not self._execution.done.is_set():
+        if not self._execution.is_done:
             self._execution.kill()
-            self._execution.done.wait()
+            self._execution.wait(None)
         self.inbox.end()
 
 

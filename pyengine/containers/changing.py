@@ -24,7 +24,7 @@ def pause(house: House, container_id: str) -> None:
     """Freeze every process. Raises `WrongState`, `TimedOut`, `Unsupported`."""
     require_running(house, container_id, "pause")
     with house.catalog.locked(container_id):
-        state = require_running(house, container_id, "pause")
+        _, state = require_running(house, container_id, "pause")
         cgroup_of(house, container_id).freeze()
         house.catalog.write_state(container_id, evolve(state, status=Status.PAUSED))
     house.tell("pause", house.catalog.record(container_id))

@@ -35,7 +35,8 @@ class Execution:
         self.pidfd = pidfd
         self.streams = streams
         self.seat = seat
-        self.done = threading.Event()
+        self.is_done = False
+        self._done: threading.Event | None = None  # made when somebody waits
         self.started = time.monotonic()
         self.duration = 0.0
         self.exit = ExitStatus(0)
@@ -86,11 +87,11 @@ class Execution:
         end = native.wait(self.pidfd)
         assert end is not None
         self.duration = time.monotonic() - self.started
-        if self._pump is not None:
-            self._pump.drain()
         with self._lock:
             os.close(self.pidfd)
-            self.pidfd = -1
+            self.pidfd = self.terminal = -1
+        if self._pump is not None:
+            self._pump.drain()
         self._give_seat_back()
         self.usage = Usage(end.peak_memory, end.user_seconds, end.system_seconds)
         if end.signal is not None:
@@ -99,14 +100,26 @@ class Execution:
             self.exit = ExitStatus(end.exit_code)
         else:
             self.exit = ExitStatus(137, error="somebody else has reaped it")
-        self.terminal = -1
         self._on_end(self)
         self.on_done()
-        self.done.set()
+        with self._lock:
+            self.is_done = True
+            if self._done is not None:
+                self._done.set()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait at most *timeout* seconds until its end has been noticed; whether it has."""
+        with self._lock:
+            if self.is_done:
+                return True
+            if self._done is None:
+                self._done = threading.Event()
+            done = self._done
+        return done.wait(timeout)
 
     def _give_seat_back(self) -> None:
         with self._lock:  # from here on it may be somebody else's: never kill in it again
-            self._has_seat = self.seat.cgroup.is_populated()
+            self._has_seat = not self.seat.is_empty()
         if self._has_seat:
             self.seat.let_go()  # somebody lives on in it: it goes with the container
         elif self._was_killed:

@@ -58,8 +58,7 @@ def join(house: House, container_id: str, options: JoinOptions) -> Execution:
     Raises `WrongState`, `InvalidRequest` (its user), `ExecutableNotFound`, `NotExecutable`
     and `KernelError`.
     """
-    state = require_running(house, container_id, "execute in")
-    record = house.catalog.record(container_id)
+    record, state = require_running(house, container_id, "execute in")
     text = " ".join(map(shlex.quote, options.argv))
     house.tell(f"exec_create: {text}", record)
     running = house.running.get(container_id)
@@ -176,7 +175,10 @@ def _plan(
     running: Running | None,
 ) -> Plan:
     """The steps are the same for the same wishes: those of a container of ours are kept."""
-    key = evolve(options, argv=(), env=()), identity, len(seat.tasks), spec.ulimits
+    key = (
+        *(options.workdir, options.tty, options.console_size, options.open_stdin),
+        *(options.privileged, identity, len(seat.tasks)),
+    )
     steps = running.join_plans.get(key) if running is not None else None
     if steps is None:
         steps = compile_join(
@@ -300,7 +302,7 @@ def execute(
     try:
         in_time = drive(execution, deadline)
     finally:
-        if not execution.done.is_set():
+        if not execution.is_done:
             execution.kill()
             execution.seat.cgroup.wait_empty()
             drive(execution, None)

@@ -14,6 +14,7 @@ from pyengine.linux.process import has_ended, is_alive, open_process
 from pyengine.linux.processes import list_processes
 from pyengine.model.info import ContainerInfo
 from pyengine.model.process_info import ProcessInfo
+from pyengine.model.record import ContainerRecord
 from pyengine.model.state import ContainerState, Status
 from pyengine.model.stats import Stats
 
@@ -47,8 +48,10 @@ def cgroup_of(house: House, container_id: str) -> Cgroup:
     return Cgroup.open(house.hierarchy, container_id, spec.cgroup_parent)
 
 
-def require_running(house: House, container_id: str, action: str) -> ContainerState:
-    """Its state, if it runs; else `WrongState`, for a paused one too."""
+def require_running(
+    house: House, container_id: str, action: str
+) -> tuple[ContainerRecord, ContainerState]:
+    """Its record and its state, if it runs; else `WrongState`, for a paused one too."""
     house.enter()
     record = house.catalog.record(container_id)
     state = state_of(house, container_id)
@@ -57,7 +60,7 @@ def require_running(house: House, container_id: str, action: str) -> ContainerSt
     if state.status is not Status.RUNNING:
         hint = f"container {record.spec.id} is not running"
         raise WrongState(record.spec.name, str(state.status), action, hint)
-    return state
+    return record, state
 
 
 def inspect(house: House, container_id: str, *, size: bool = False) -> ContainerInfo:
@@ -131,7 +134,7 @@ def stats(house: House, container_id: str, previous: Stats | None = None) -> Sta
 
 def watch_stats(house: House, container_id: str, interval: float) -> Iterator[Stats]:
     """A sample every *interval* seconds until it ends; the first at once."""
-    state = require_running(house, container_id, "watch")
+    _, state = require_running(house, container_id, "watch")
     pidfd = open_process(state.pid, state.start_time)
     if pidfd is None:
         return

@@ -20,6 +20,7 @@ class Seat:
     cgroup: Cgroup
     tasks: tuple[int, ...]
     v2: int
+    events: int  # its cgroup.events, where there is one
 
     @classmethod
     def make(cls, container: Cgroup) -> Seat:
@@ -27,14 +28,23 @@ class Seat:
         cgroup = container.child(f"exec-{os.urandom(6).hex()}")
         tasks = tuple(cgroup.join_fds())
         v2 = cgroup.v2_fd()
-        return cls(cgroup, tasks, -1 if v2 is None else v2)
+        if v2 is None:
+            return cls(cgroup, tasks, -1, -1)
+        events = os.open(f"{cgroup.v2_path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        return cls(cgroup, tasks, v2, events)
+
+    def is_empty(self) -> bool:
+        """Whether nobody lives in it."""
+        if self.events < 0:
+            return not self.cgroup.is_populated()
+        return b"populated 0" in os.pread(self.events, 128, 0)
 
     def let_go(self) -> None:
         """Close the descriptors; the cgroup stays."""
-        for fd in (*self.tasks, self.v2):
+        for fd in (*self.tasks, self.v2, self.events):
             if fd >= 0:
                 os.close(fd)
-        self.tasks, self.v2 = (), -1
+        self.tasks, self.v2, self.events = (), -1, -1
 
     def remove(self) -> None:
         """Close and remove it; one in which somebody still lives goes with the container."""
