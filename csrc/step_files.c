@@ -15,7 +15,8 @@ static int put(struct walker *walker, int mount, const char *target, int directo
     if (!target)
         return 0;
     OWNED_FD place = (int)TRY(resolve_or_make(walker->root, target, directory));
-    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    int moved = (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    return moved == -EINVAL && is_directory(place) != directory ? -ENOTDIR : moved;
 }
 
 /* Before Linux 6.15 only what is part of our mount namespace can be cloned, or be a layer: put `at` where
