@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import socket
 import threading
@@ -185,6 +186,10 @@ def hear(child: Child) -> Failure | None:
     Sets *child*'s ``terminal``, and for a child born by the joiner ``pid`` and ``pidfd``.
     """
     said = ffi.new("struct pe_said *")
+    # woken once, at the last word: woken at each, we would take the processor from the child
+    poll = select.poll()
+    poll.register(child.report, 0)
+    poll.poll()
     while _take_word(child, said):
         pass
     os.close(child.report)
