@@ -220,7 +220,10 @@ class Catalog:
 
     def write_state(self, container_id: str, state: ContainerState) -> None:
         """Write down what a container does."""
-        records.write(self.home(container_id).state, state)
+        path = self.home(container_id).state
+        records.write(path, state)
+        found = os.stat(path)
+        self._states[container_id] = (found.st_ino, found.st_mtime_ns), state
 
     @contextmanager
     def locked(self, container_id: str) -> Iterator[Home]:

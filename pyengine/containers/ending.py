@@ -50,6 +50,7 @@ def _write_end(house: House, running: Running) -> None:
                 signal=exited.signal or 0,
                 oom_killed=exited.oom_killed,
                 error=exited.error,
+                stopped_by_hand=state.stopped_by_hand or running.stopped_by_hand,
                 watcher="",
             )
             house.catalog.write_state(running.spec.id, ended)
@@ -81,11 +82,11 @@ def send(house: House, container_id: str, signal: object) -> None:
     record = house.catalog.record(container_id)
     if status_of(house, container_id) not in ALIVE:
         _refuse(record, "kill")
+    house.tell("kill", record, signal=str(number))
     if number == SIGKILL:
         kill(house, container_id)
     else:
         _signal(house, container_id, number)
-    house.tell("kill", record, signal=str(number))
 
 
 def _refuse(record: ContainerRecord, action: str) -> None:
@@ -95,8 +96,12 @@ def _refuse(record: ContainerRecord, action: str) -> None:
 
 def _signal(house: House, container_id: str, number: int) -> bool:
     """Send it to the first process; whether there is one."""
-    state = house.catalog.state(container_id)
-    pidfd = process.open_process(state.pid, state.start_time)
+    running = house.running.get(container_id)
+    if running is not None:
+        pidfd = running.open_pidfd()
+    else:
+        state = house.catalog.state(container_id)
+        pidfd = process.open_process(state.pid, state.start_time)
     if pidfd is None:
         return False
     try:
@@ -110,8 +115,9 @@ def kill(house: House, container_id: str, timeout: float | None = PATIENCE) -> N
     try:
         cgroup = cgroup_of(house, container_id)
         cgroup.kill()
-        cgroup.thaw()  # a frozen v1 cgroup dies only once it may go on
-        _signal(house, container_id, SIGKILL)
+        if cgroup.v2_path is None:
+            cgroup.thaw()  # what a v1 tree has frozen dies only once it may go on
+            _signal(house, container_id, SIGKILL)
     except ContainerNotFound:
         return
     if not wait_end(house, container_id, timeout):
@@ -133,10 +139,7 @@ def stop(
     spec = record.spec
     number = number or spec.stop_signal
     patience = spec.stop_timeout if timeout is None else timeout
-    with house.catalog.locked(container_id):
-        state = house.catalog.state(container_id)
-        if state.status in ALIVE:
-            house.catalog.write_state(container_id, evolve(state, stopped_by_hand=True))
+    _note_stop(house, container_id)
     if _signal(house, container_id, number):
         house.tell("kill", record, signal=str(number))
         if status_of(house, container_id) is Status.PAUSED:
@@ -145,6 +148,18 @@ def stop(
         house.tell("kill", record, signal=str(SIGKILL))
         kill(house, container_id)
     house.tell("stop", record)
+
+
+def _note_stop(house: House, container_id: str) -> None:
+    """Somebody wants it to end, and to stay so: it is written down with its end, or now."""
+    running = house.running.get(container_id)
+    if running is not None:
+        running.stopped_by_hand = True
+        return
+    with house.catalog.locked(container_id):
+        state = house.catalog.state(container_id)
+        if state.status in ALIVE:
+            house.catalog.write_state(container_id, evolve(state, stopped_by_hand=True))
 
 
 def _thaw(house: House, container_id: str) -> None:

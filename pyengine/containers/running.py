@@ -63,6 +63,7 @@ class Running:
         self.join_plans: dict[object, Block] = {}
         self.feeder: Feeder | None = None
         self.keep = True
+        self.stopped_by_hand = False
         self.resume: Callable[[int], None] = lambda fd: None
         self._on_end = on_end
         self._listeners: tuple[Listener, ...] = ()
