@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pyengine.cli.detach import KeyWatcher
+from pyengine.cli.interrupts import Interrupted
 from pyengine.cli.say import STDERR, STDOUT, encoded, write
 from pyengine.cli.terminal import STDIN, RawTerminal
 from pyengine.errors import EngineError
@@ -27,14 +29,19 @@ _STILL_HERE = (
 def converse(process: Process, *, reads: bool, watcher: KeyWatcher | None) -> None:
     """Write what *process* says until it has said all; with *reads*, hand it what we read.
 
-    Every byte goes through as it is. Where the *watcher* sees its keys in what is typed, the
-    user is told that nobody else could go on listening.
+    Every byte goes through as it is. A *watcher* stands for a terminal: where it sees its keys
+    in what is typed, the user is told that nobody else could go on listening; and when the
+    terminal goes, so does its user: `Interrupted`.
     """
-    with ExitStack() as ending:
-        if reads and process.stdin is not None:
-            ending.callback(_Feeder(process, watcher).stop)
+    feeder = _Feeder(process, watcher) if reads and process.stdin is not None else None
+    try:
         for chunk in process:
             write(chunk.data, STDERR if chunk.stream == "stderr" else STDOUT)
+    finally:
+        if feeder is not None:
+            feeder.stop()
+    if feeder is not None and feeder.is_hung_up:
+        raise Interrupted(signal.SIGHUP)
 
 
 def raw_terminal(is_wanted: bool) -> RawTerminal | ExitStack:
@@ -48,6 +55,7 @@ class _Feeder:
     def __init__(self, process: Process, watcher: KeyWatcher | None) -> None:
         self._process = process
         self._watcher = watcher
+        self.is_hung_up = False
         self._stopped, self._stop = os.pipe2(os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="pyengine-stdin", daemon=True)
         self._thread.start()
@@ -67,10 +75,19 @@ class _Feeder:
             while data := self._next():
                 if rest := self._watched(data):
                     stdin.write(rest)
+            if not self._is_stopped():
+                self._end()
         except (OSError, EngineError):  # the program reads no more, or has ended
             return
-        if not self._is_stopped():
-            stdin.close()
+
+    def _end(self) -> None:
+        """There is no more: a file ends, but a terminal has been hung up."""
+        if self._watcher is None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        else:
+            self.is_hung_up = True
+            self._process.close()
 
     def _watched(self, data: bytes) -> bytes:
         if self._watcher is None:
@@ -86,13 +103,16 @@ class _Feeder:
         poll = select.poll()
         poll.register(STDIN, select.POLLIN)
         poll.register(self._stopped, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll()}
-        if self._stopped in ready:
-            return b""
-        try:
-            return os.read(STDIN, _PIECE)
-        except BlockingIOError:  # somebody else was faster
-            return self._next()
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._stopped in ready:
+                return b""
+            try:
+                return os.read(STDIN, _PIECE)
+            except BlockingIOError:  # somebody else who reads it was faster
+                continue
+            except OSError:  # the terminal has been hung up, or there never was an input
+                return b""
 
     def _is_stopped(self) -> bool:
         return bool(select.select([self._stopped], [], [], 0)[0])

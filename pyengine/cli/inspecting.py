@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyengine.cli.flags import Flag
-from pyengine.cli.say import complain, say
-from pyengine.cli.table import columns
+from pyengine.cli.say import STDOUT, complain, say
+from pyengine.cli.table import columns, plain
 from pyengine.cli.template import Template
 from pyengine.cli.template_functions import valid_json
 from pyengine.cli.template_values import FreeMap
+from pyengine.cli.terminal import is_terminal
 from pyengine.cli.verb import Call, Verb
 from pyengine.errors import ContainerNotFound, EngineError, InvalidRequest, Unsupported
 
@@ -101,9 +102,10 @@ def _free(data: dict[str, Any], path: tuple[str, ...]) -> None:
 
 def diff(call: Call) -> int:
     """Print what a container has changed of its image."""
+    shown = plain if is_terminal(STDOUT) else str  # names of files are the container's
     with call.engine() as engine:
         for change in engine.containers.get(call.arguments[0]).diff():
-            say(f"{change.kind} {change.path}")
+            say(f"{change.kind} {shown(change.path)}")
     return 0
 
 

@@ -102,7 +102,7 @@ def events(call: Call) -> int:
         engine.events(since=since, until=until, filters=filters) as stream,
     ):
         for event in stream:
-            say(event_line(event) if template is None else template.render(_fields(event)))
+            say(event_line(event) if template is None else template.render(event_fields(event)))
     return 0
 
 
@@ -114,13 +114,13 @@ def event_line(event: Event) -> str:
     return plain(f"{line} ({about})" if about else line)
 
 
-def _fields(event: Event) -> Mapping[str, object]:
+def event_fields(event: Event) -> Mapping[str, object]:
+    """What a template may ask of *event*: its message, and the names that docker's has."""
     message = event.to_docker(legacy=True)
     actor = message["Actor"]
     assert isinstance(actor, dict)
     attributes = FreeMap(actor["Attributes"])
     fields = {**message, "Actor": {**actor, "Attributes": attributes}}
-    # by the names that templates use for them
     fields.update(Scope=event.scope, Time=message["time"], TimeNano=message["timeNano"])
     fields.update(ID=event.actor_id, Status=event.action, From=event.attributes.get("image", ""))
     return fields

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from pyengine.cli.template_values import NOTHING, FreeMap, is_true, kind_of, sho
 
 Function = Callable[..., Any]
 
+_CONTROLS = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _LARGEST_TEXT = 1 << 20
 """Beyond it a template asks for padding that nobody will read."""
 
@@ -32,11 +34,15 @@ def json_text(value: object) -> str:
 
 
 def valid_json(text: str) -> str:
-    """*text* without what UTF-8 cannot hold, or what would end a line in JavaScript."""
-    if text.isascii():
+    """*text*, which is JSON, without what UTF-8 cannot hold, and without controls of terminals.
+
+    JSON lets stand what is above ASCII, where there are controls as well, and signs that turn
+    text around; the line ends of JavaScript are escaped by Go, too.
+    """
+    if text.isascii() and "\x7f" not in text:
         return text
     text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,7 @@
 """The command line, in this process or in one of its own, over real containers."""
 
 import hashlib
+import io
 import random
 import signal
 import subprocess
@@ -200,3 +201,88 @@ def test_output_that_cannot_be_written_is_an_error(cli):
             == b"pyengine: cannot write: No space left on device\n"
         )
     assert process.returncode == 1
+
+
+def test_the_names_of_several_are_told_with_their_errors(cli):
+    cli("create", "--name", "one", "host:", "true")
+    cli("create", "--name", "two", "host:", "true")
+    out = cli("rm", "one", "nobody", "two", code=1)
+    assert (out, cli.err) == ("one\ntwo\n", "pyengine: No such container: nobody\n")
+
+
+def test_only_one_container_is_attached_to(cli):
+    cli("start", "-a", "one", "two", code=1)
+    assert "only one" in cli.err
+
+
+def test_what_does_not_run_is_not_attached_to(cli):
+    cli("create", "--name", "one", "host:", "true")
+    cli("attach", "one", code=1)
+    assert "start it first" in cli.err
+
+
+def test_a_place_where_no_id_can_be_written_leaves_no_container(cli):
+    cli("run", "--cidfile", "/no/such/directory/id", "host:", "true", code=125)
+    assert "No such file or directory" in cli.err
+    assert cli.names() == []
+
+
+def test_prune_does_what_it_is_told(cli, monkeypatch):
+    cli("create", "--name", "old", "host:", "true")
+    for answer, left in (("n\n", ["old"]), ("", ["old"]), ("Y\n", [])):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        cli("container", "prune")
+        assert "Are you sure" in cli.err
+        assert cli.names() == left
+
+
+def test_a_container_is_sampled_though_it_does_not_run(cli):
+    cli("create", "--name", "old", "host:", "true")
+    row = cli("stats", "--no-stream", "-a", "--format", "{{.Name}} {{.CPUPerc}} {{.MemUsage}}")
+    assert row == "old 0.00% 0B / 0B\n"
+    assert cli("stats", "old").count("CONTAINER ID") == 1  # nothing more will come
+    cli("stats", "nobody", "--no-stream", code=1)
+
+
+def test_every_kind_of_thing_but_containers_is_missing(cli):
+    for kind in ("image", "network", "volume", "service"):
+        cli("inspect", "--type", kind, "x", code=1)
+        assert "is not supported" in cli.err
+    cli("inspect", "--type", "nonsense", "x", code=1)
+    assert cli("inspect", "--type", "container", "x", code=1) == "[]\n"
+    assert cli.err == "pyengine: No such container: x\n"
+
+
+def test_a_name_for_two_is_refused(cli):
+    ids = [cli("create", "host:", "true").strip() for _ in range(17)]
+    first = next(a for a in ids for b in ids if a != b and a[0] == b[0])
+    cli("inspect", first[0], code=1)
+    assert first[0] in cli.err
+
+
+def test_sizes_are_counted_when_they_are_asked_for(cli):
+    cli("run", "--name", "job", "host:", "sh", "-c", "head -c 12345 /dev/zero > /usr/zeros")
+    assert cli("ps", "-a", "--format", "{{.Size}}") == "12.3kB\n"
+    assert cli("ps", "-as").splitlines()[1].endswith("12.3kB")
+    assert cli("inspect", "-s", "-f", "{{.SizeRw}}", "job") == "12345\n"
+
+
+def test_details_of_a_log_stand_before_its_lines(cli):
+    words = ("--log-opt", "labels=tier", "-l", "tier=d b", "--name", "job")
+    cli("run", *words, "host:", "echo", "hi")
+    assert cli("logs", "--details", "job") == "tier=d+b hi\n"
+
+
+def test_a_long_line_has_one_stamp(cli):
+    cli(
+        "run",
+        "--name",
+        "job",
+        "host:",
+        "sh",
+        "-c",
+        "head -c 40000 /dev/zero | tr '\\0' x; echo; echo y",
+    )
+    first, second = cli("logs", "-t", "job").splitlines()
+    assert first.endswith("Z " + "x" * 40_000)
+    assert second.endswith("Z y")

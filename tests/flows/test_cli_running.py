@@ -179,14 +179,6 @@ def test_what_does_not_run_is_pruned(cli):
     assert cli.names() == ["web"]
 
 
-def test_prune_asks_first(cli):
-    cli("create", "--name", "old", "host:", "true")
-    for answer, left in ((b"n\n", ["old"]), (b"", ["old"]), (b"y\n", [])):
-        process = cli.popen("container", "prune", stdin=subprocess.PIPE)
-        assert b"Are you sure" in process.communicate(answer)[1]
-        assert cli.names() == left
-
-
 # --- the engine ---
 
 

@@ -62,6 +62,12 @@ class Terminal:
         """How it is set now."""
         return termios.tcgetattr(self._slave)
 
+    def hang_up(self):
+        """Close its window."""
+        os.close(self._slave)
+        os.close(self._master)
+        self._slave = self._master = -1
+
     def end(self):
         """Wait for the command; answers its exit code."""
         return self.process.wait(PATIENCE)
@@ -70,8 +76,8 @@ class Terminal:
         """End what is left."""
         self.process.kill()
         self.process.wait()
-        os.close(self._master)
-        os.close(self._slave)
+        if self._master >= 0:
+            self.hang_up()
 
 
 @pytest.fixture
@@ -158,6 +164,14 @@ def test_the_terminal_is_as_it_was_when_the_command_is_ended(terminal, cli, numb
     assert cli.names() == []
 
 
+def test_a_terminal_that_is_closed_ends_command_and_program(terminal, cli):
+    one = terminal("run", "--name", "job", "-it", "host:", "sh")
+    one.expect("# ")
+    one.hang_up()
+    assert one.end() == -signal.SIGHUP
+    assert cli("ps", "-a", "--format", "{{.State}}") == "exited\n"
+
+
 def test_signals_to_the_command_are_the_programs_here_too(terminal):
     one = terminal(
         *shell("trap 'echo term; exit 9' TERM; echo ready; while :; do sleep 9 & wait; done")
@@ -199,8 +213,8 @@ def test_exec_has_the_terminal_too(terminal, cli, web):
     one.resize(22, 82)
     one.type(b"\x10\x11")
     one.expect(NOTE)
-    one.type(b"sleep 60\r")
-    one.expect("sleep 60\r\n")
+    one.type(b"sh -c 'echo begun; exec sleep 60'\r")
+    one.expect("begun\r\n")
     one.type(b"\x03")
     one.expect("# ")
     one.type(b"stty size; exit 6\r")

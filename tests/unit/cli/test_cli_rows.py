@@ -6,7 +6,8 @@ from pyengine.cli.formats import Format, Layout, labels_text
 from pyengine.cli.listing import VERBS, rows_of
 from pyengine.cli.logs import prefix, stamp
 from pyengine.cli.stats import row
-from pyengine.cli.system import event_line
+from pyengine.cli.system import event_fields, event_line
+from pyengine.cli.template import Template
 from pyengine.cli.template_values import Record
 from pyengine.cli.usage import TemplateError
 from pyengine.model.event import Event
@@ -158,6 +159,15 @@ def test_an_event_is_one_line_with_its_attributes_in_order():
         f"2023-11-14T22:13:20.123456789Z container start {'a' * 64} "
         "(b=c??[2J, image=host:, name=web)"
     )
+
+
+def test_a_template_may_ask_for_every_part_of_an_event():
+    attributes = {"image": "host:", "name": "web"}
+    event = Event("container", "die", "a" * 64, attributes, 1_700_000_000_123_456_789)
+    template = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}} {{.Time}} {{.From}}"
+    told = Template.parse(template).render(event_fields(event))
+    assert told == f"container die {'a' * 64} web 1700000000 host:"
+    assert Template.parse("{{.Actor.Attributes.nope}}").render(event_fields(event)) == "<no value>"
 
 
 def test_a_log_line_is_told_with_its_time_and_attributes():

@@ -212,6 +212,15 @@ def test_json_reads_back_what_it_was_given(data):
 
 
 @modest
+@given(st.text(max_size=30) | st.text("a\x1b\x7f\x9b\u2028\u202e\u2066", max_size=8))
+def test_no_control_of_a_terminal_is_left_in_json(text):
+    told = fill("{{json .}}", text)
+    assert json.loads(told) == text
+    assert not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in told)
+    assert "\u202e" not in told
+
+
+@modest
 @given(st.text(max_size=40).filter(lambda text: "{{" not in text))
 def test_a_text_without_actions_is_itself(text):
     assert fill(text) == text
