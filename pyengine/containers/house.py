@@ -49,6 +49,7 @@ class House:
         self._expected: dict[str, list[Expecting]] = {}
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._no_input = -1
         self._is_open = False
         self._is_closed = False
 
@@ -81,11 +82,21 @@ class House:
         """Give back what this process had; its containers have ended by now."""
         self.supervisor.close()
         self.spares.close()
+        if self._no_input >= 0:
+            os.close(self._no_input)
         self.joiner.close()
         self.sweeper.close()
         self.catalog.leave()
         self.hierarchy.tidy()
         self.events.close()
+
+    def no_input(self) -> int:
+        """A pipe that is at its end, for every program that reads nothing; the house's own."""
+        with self._lock:
+            if self._no_input < 0:
+                self._no_input, write = os.pipe2(os.O_CLOEXEC)
+                os.close(write)
+            return self._no_input
 
     def expect(self, container_id: str, waiting: Expecting) -> None:
         """Bind *waiting* to the container's program once it is born."""

@@ -6,7 +6,6 @@ import os
 import shlex
 import time
 from collections.abc import Callable
-from functools import cache
 
 from attrs import evolve, frozen
 
@@ -109,7 +108,7 @@ def _spawn(
     streams, seat = Streams(), None
     try:
         seat = running.seats.take() if running else Seat.make(cgroup_of(house, record.spec.id))
-        theirs, streams = _open_streams(options, opened)
+        theirs, streams = _open_streams(house, options, opened)
         plan = _plan(record.spec, options, identity, target, seat, running)
         child = house.joiner.spawn(plan, theirs)
         failure = native.hear(child)
@@ -140,25 +139,17 @@ def _teller(house: House, record: ContainerRecord) -> Callable[[Execution], None
     return tell
 
 
-@cache
-def _no_input(pid: int) -> int:
-    """A pipe that is at its end, for every program of process *pid* that reads nothing."""
-    read, write = os.pipe2(os.O_CLOEXEC)
-    os.close(write)
-    return read
-
-
 def _open_streams(
-    options: JoinOptions, opened: list[int]
+    house: House, options: JoinOptions, opened: list[int]
 ) -> tuple[tuple[int, int, int], Streams]:
     if options.tty:  # its ends are made inside, as the container's own are
-        read = _no_input(os.getpid())
+        read = house.no_input()
         return (read, read, read), Streams()
     if options.open_stdin:
         read, stdin = os.pipe2(os.O_CLOEXEC)
         opened.append(read)
     else:
-        read, stdin = _no_input(os.getpid()), -1
+        read, stdin = house.no_input(), -1
     out, out_end = os.pipe2(os.O_CLOEXEC)
     opened.append(out_end)
     err, err_end = os.pipe2(os.O_CLOEXEC)
