@@ -83,9 +83,13 @@ def _descriptors() -> Iterator[str]:
 
 def _children() -> Iterator[str]:
     for thread in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
-            for pid in file.read().split():
-                yield f"{pid} {_name(pid)}"
+        try:
+            with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
+                pids = file.read().split()
+        except OSError:  # a thread that was just ending
+            continue
+        for pid in pids:
+            yield f"{pid} {_name(pid)}"
 
 
 def _name(pid: str) -> str:
