@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import chain
+
 from pyengine.containers.house import House
 from pyengine.containers.inbox import Inbox
 from pyengine.containers.looking import require_running, status_of
 from pyengine.containers.running import Running
 from pyengine.errors import Unsupported, WrongState
 from pyengine.linux.terminal import set_window_size
+from pyengine.model.log import LogLine
 from pyengine.model.options_program import console_size
 from pyengine.model.state import Status
 
@@ -26,11 +30,12 @@ class Attachment(Inbox):
         """As `Inbox.hear`, but for streams that nobody wants to hear."""
         return stream not in self._streams or super().hear(stream, data, time_ns)
 
-    def bind(self, running: Running) -> None:
-        """The program is born."""
+    def bind(self, running: Running, before: Callable[[], None] | None = None) -> None:
+        """The program is born. *before* is as `Running.listen` has it."""
         self.running = running
         self.unpause = running.unpause
-        running.listen(self)
+        if not running.listen(self, before):
+            self.end()
 
     def detach(self) -> None:
         """Leave; the program goes on."""
@@ -62,31 +67,44 @@ def attach(
         name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted
     )
     attachment = Attachment(house, container_id, streams)
-    status = status_of(house, container_id)
-    if status is Status.PAUSED:
-        raise WrongState(record.spec.name, "paused", "attach to", "unpause it first")
-    if logs:
-        _replay(house, container_id, attachment)
-    running = house.running.get(container_id)
-    if running is not None:
-        attachment.bind(running)
-        if running.done.is_set():
-            attachment.end()
-    elif status is Status.RUNNING:
-        missing = "another process watches it, and asking that one is not built yet"
-        remedy = "follow its output with follow_logs(), or attach in that process"
-        raise Unsupported(f"attaching to container {record.spec.name!r}", missing, remedy)
-    else:
-        house.expect(container_id, attachment)
+    past: Iterator[LogLine] = iter(())
+
+    def look_back() -> None:
+        nonlocal past
+        past = _read_until_now(house, container_id)
+
+    with house.catalog.locked(container_id):  # it shall not start just now
+        status = status_of(house, container_id)
+        running = house.running.get(container_id)
+        _check(record.spec.name, status, running)
+        if running is not None:
+            attachment.bind(running, look_back if logs else None)
+        else:
+            if logs:
+                look_back()
+            house.expect(container_id, attachment)
+    attachment.precede(
+        [(line.stream, line.data, line.time_ns) for line in past if line.stream in streams]
+    )
     house.tell("attach", record)
     return attachment
 
 
-def _replay(house: House, container_id: str, attachment: Attachment) -> None:
+def _check(name: str, status: Status, running: Running | None) -> None:
+    if status is Status.PAUSED:
+        raise WrongState(name, "paused", "attach to", "unpause it first")
+    if running is None and status is Status.RUNNING:
+        missing = "another process watches it, and asking that one is not built yet"
+        remedy = "follow its output with follow_logs(), or attach in that process"
+        raise Unsupported(f"attaching to container {name!r}", missing, remedy)
+
+
+def _read_until_now(house: House, container_id: str) -> Iterator[LogLine]:
     from pyengine.containers.logs import read_logs
 
-    for line in read_logs(house.catalog.home(container_id).log):
-        attachment.hear(line.stream, line.data, line.time_ns)
+    lines = read_logs(house.catalog.home(container_id).log)
+    first = next(lines, None)  # with it, how far to read is settled
+    return lines if first is None else chain((first,), lines)
 
 
 def resize(house: House, container_id: str, rows: int, columns: int) -> None:

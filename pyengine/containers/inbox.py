@@ -54,6 +54,14 @@ class Inbox:
             self._was_full = True
             return False
 
+    def precede(self, past: list[tuple[str, bytes, int]]) -> None:
+        """Put what was said in the *past* before all that was heard; nobody has read yet."""
+        with self._ready:
+            for age, (stream, data, time_ns) in enumerate(reversed(past)):
+                self._chunks[stream].appendleft((-age, data, time_ns))
+                self._waiting[stream] += len(data)
+            self._ready.notify_all()
+
     def end(self) -> None:
         """There is no more."""
         with self._ready:

@@ -17,9 +17,9 @@ from pyengine.model.state import ExitStatus
 from pyengine.model.usage import Usage
 
 if TYPE_CHECKING:
+    from pyengine.containers.birth import Born
     from pyengine.containers.feeding import Feeder
     from pyengine.linux.plan import Block
-    from pyengine.containers.birth import Born
     from pyengine.model.spec import ContainerSpec
 
 
@@ -64,11 +64,12 @@ class Running:
         self.feeder: Feeder | None = None
         self.keep = True
         self.stopped_by_hand = False
-        self.resume: Callable[[int], None] = lambda fd: None
+        self.resume: Callable[[int], None] = lambda _: None
         self._on_end = on_end
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
         self._is_reaped = False
+        self._is_told = False  # whether who listens has heard of the end
         streams = born.streams
         outputs = {streams.stdout: "stdout"}
         if streams.stderr >= 0:
@@ -115,7 +116,9 @@ class Running:
         try:
             self._on_end(self)
         finally:
-            for listener in self._listeners:
+            with self._lock:
+                listeners, self._listeners, self._is_told = self._listeners, (), True
+            for listener in listeners:
                 listener.end()
             self.done.set()
 
@@ -139,16 +142,24 @@ class Running:
     # --- who listens ---
 
     def _say(self, stream: str, data: bytes, time_ns: int) -> bool:
-        self.log.write(stream, data, time_ns)
+        with self._lock:  # who begins to listen hears this, or finds it in the log
+            self.log.write(stream, data, time_ns)
+            listeners = self._listeners
         willing = True
-        for listener in self._listeners:
+        for listener in listeners:
             willing = listener.hear(stream, data, time_ns) and willing
         return willing
 
-    def listen(self, listener: Listener) -> bool:
-        """Let *listener* hear what is said from now on; False if it is over."""
+    def listen(self, listener: Listener, before: Callable[[], None] | None = None) -> bool:
+        """Let *listener* hear what is said from now on; False if it is over.
+
+        *before* is called when everything said until then, and nothing else, is in the log.
+        """
         with self._lock:
-            if self.done.is_set():
+            if before is not None:
+                self.log.flush()
+                before()
+            if self._is_told:
                 return False
             self._listeners = (*self._listeners, listener)
         return True
@@ -174,7 +185,7 @@ class Running:
     # --- input, terminal ---
 
     def open_stdin(self) -> int:
-        """A descriptor to write its input to, the caller's own; -1 where it takes none (any more)."""
+        """A descriptor of the caller's own to write its input to; -1 where it takes none now."""
         with self._lock:
             return -1 if self.stdin < 0 else os.dup(self.stdin)
 
