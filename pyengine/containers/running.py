@@ -107,6 +107,8 @@ class Running:
         self.duration = time.monotonic() - self.started
         self._pump.drain()
         self._close_stdin()
+        if self.feeder is not None:
+            self.feeder.close()
         with self._lock:
             os.close(self.born.pidfd)
             self._is_reaped = True

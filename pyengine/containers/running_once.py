@@ -6,7 +6,6 @@ import time
 
 from pyengine.containers import ending
 from pyengine.containers.collecting import Collector
-from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
 from pyengine.containers.running import Running
 from pyengine.containers.starting import Wishes, begin_new
@@ -67,6 +66,4 @@ def _follow(running: Running, deadline: float | None) -> bool:
         if not running.done.is_set():
             running.cgroup.kill()
             drive(running, None)
-        if running.feeder is not None:
-            running.feeder.close()
     return in_time
