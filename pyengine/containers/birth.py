@@ -10,11 +10,12 @@ from collections.abc import Callable
 from attrs import define, field, frozen
 
 from pyengine.containers.accounts import identity_in, identity_in_layer
-from pyengine.containers.compile import DeviceNode, Root, Surroundings, compile_plan
+from pyengine.containers.compile import compile_plan
 from pyengine.containers.failure import start_error
 from pyengine.containers.identity import Identity
 from pyengine.containers.name_files import hosts_of, resolv_of
 from pyengine.containers.spares import Spares
+from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
 from pyengine.containers.sweeper import remove
 from pyengine.errors import EngineError, InvalidRequest, KernelError
 from pyengine.linux import native, probe
@@ -103,7 +104,7 @@ def give_birth(
     *,
     is_new: bool = False,
     begun: Callable[[], object] = lambda: None,
-    alive: Callable[[int, int, Identity], object] = lambda pid, started, identity: None,
+    alive: Callable[[int, int, Identity], object] = lambda *_: None,
 ) -> Born:
     """Start the program of *record*, the container at *home*.
 

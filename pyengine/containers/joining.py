@@ -12,13 +12,14 @@ from attrs import evolve, frozen
 from pyengine.containers.accounts import identity_in
 from pyengine.containers.birth import Streams
 from pyengine.containers.collecting import Collector
-from pyengine.containers.compile import has_home, privileges, rlimits
+from pyengine.containers.compile import has_home
 from pyengine.containers.execution import Execution
 from pyengine.containers.failure import join_error
 from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
 from pyengine.containers.looking import cgroup_of, require_running
+from pyengine.containers.privilege_steps import privileges, rlimits
 from pyengine.containers.running import Running
 from pyengine.containers.seats import Seat
 from pyengine.containers.supervisor import drive
@@ -69,7 +70,7 @@ def join(house: House, container_id: str, options: JoinOptions) -> Execution:
         raise WrongState(record.spec.name, "exited", "execute in")
     opened = [target]
     try:
-        identity = _identity(record.spec, state, options, target)
+        identity = _identity(record.spec, state, options)
         execution = _spawn(house, record, options, identity, target, opened)
     finally:
         for fd in opened:
@@ -79,7 +80,7 @@ def join(house: House, container_id: str, options: JoinOptions) -> Execution:
 
 
 def _identity(
-    spec: ContainerSpec, state: ContainerState, options: JoinOptions, target: int
+    spec: ContainerSpec, state: ContainerState, options: JoinOptions
 ) -> Identity:
     if not options.user or options.user == spec.user:
         return Identity(state.uid, state.gid, state.groups, state.home)
@@ -181,7 +182,6 @@ def _plan(
         )
         if running is not None and len(running.join_plans) < _MOST_PLANS:
             running.join_plans[key] = steps
-    own = spec.namespaces.pid != "host"
     return Plan(
         argv=options.argv,
         env=environment(spec, options, identity),
@@ -189,8 +189,13 @@ def _plan(
         fds=(native.own_pidfd(os.getpid()), *seat.tasks),
         cgroup=seat.v2,
         target=target,
-        joined=_SHARED | (p.NEWPID if own else 0),
+        joined=joined_namespaces(spec),
     )
+
+
+def joined_namespaces(spec: ContainerSpec) -> int:
+    """The CLONE_NEW* flags of the namespaces that a program shares with *spec*'s."""
+    return _SHARED | (p.NEWPID if spec.namespaces.pid != "host" else 0)
 
 
 _MOST_PLANS = 8

@@ -12,8 +12,9 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from pyengine.containers.compile import Root, Surroundings, compile_plan
+from pyengine.containers.compile import compile_plan
 from pyengine.containers.identity import Identity
+from pyengine.containers.surroundings import Root, Surroundings
 from pyengine.linux import capabilities, native, seccomp
 from pyengine.linux import plan as p
 from pyengine.linux.plan import Plan, Step, texts

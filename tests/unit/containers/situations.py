@@ -6,9 +6,10 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyengine.containers.compile import DeviceNode, Root, Surroundings, compile_plan
+from pyengine.containers.compile import compile_plan
 from pyengine.containers.identity import Identity
 from pyengine.containers.spec import MASKED_PATHS, READONLY_PATHS
+from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
 from pyengine.linux.capabilities import DEFAULT, NAMES
 from pyengine.linux.plan import Plan
 from pyengine.linux.seccomp import Filter

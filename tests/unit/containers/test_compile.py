@@ -17,11 +17,8 @@ from situations import (
     ulimit_lists,
 )
 
-from pyengine.containers.compile import (
-    compile_plan,
-    has_home,
-    rlimits,
-)
+from pyengine.containers.compile import compile_plan, has_home
+from pyengine.containers.privilege_steps import rlimits
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import mask
 from pyengine.model.spec import Ulimit

@@ -16,13 +16,16 @@ from situations import (
     specs,
 )
 
-from pyengine.containers import compile as compiler
-from pyengine.containers.compile import (
-    compile_plan,
-    privileges,
-)
+from pyengine.containers import mount_steps
+from pyengine.containers.compile import compile_plan
 from pyengine.containers.identity import Identity
-from pyengine.containers.joining import JoinOptions, compile_join, environment
+from pyengine.containers.joining import (
+    JoinOptions,
+    compile_join,
+    environment,
+    joined_namespaces,
+)
+from pyengine.containers.privilege_steps import privileges
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import NAMES, mask
 from pyengine.linux.plan import OPS, Block, Step, encode
@@ -35,8 +38,8 @@ from pyengine.model.spec import Security
 def test_steps_that_plans_share_are_those_each_would_have_had(situation):
     spec, around = situation
     first = p.JOIN_FDS
-    shared = compiler._mount_block(spec, around, first)
-    assert shared.steps == tuple(compiler._mount_steps(spec, around, first))
+    shared = mount_steps.mount_block(spec, around, first)
+    assert shared.steps == tuple(mount_steps._mount_steps(spec, around, first))
 
 
 @given(situations(), situations())
@@ -103,10 +106,7 @@ join_options = st.builds(
 @given(specs, join_options, identities, st.integers(0, 3))
 @modest
 def test_who_joins_enters_first_and_gives_up_last(spec, options, identity, tasks):
-    fds = tuple(range(100, 101 + tasks))
-    plan = compile_join(
-        spec, options, identity, target=60, fds=fds, cgroup=50, held=mask(NAMES[:30])
-    )
+    plan = compile_join(spec, options, identity, tasks=tasks, held=mask(NAMES[:30]))
     (enter,), (chdir,), (bound,) = (places(plan, op) for op in ("setns", "chdir", "bound"))
     # what is outside is reached for before the container is entered, and never again
     assert all(number < enter for number in places(plan, "cgroup", "proc_write"))
@@ -117,10 +117,10 @@ def test_who_joins_enters_first_and_gives_up_last(spec, options, identity, tasks
     assert step.fd == p.JOIN_TARGET
     assert step.flags & p.NEWNS
     assert not step.flags & p.NEWPID
-    assert bool(plan.joined & p.NEWPID) == (spec.namespaces.pid != "host")
+    assert bool(joined_namespaces(spec) & p.NEWPID) == (spec.namespaces.pid != "host")
     for one in plan.steps:
         if one.op in ("cgroup", "pdeathsig"):
-            assert p.JOIN_FDS <= one.fd < p.JOIN_FDS + len(fds)
+            assert p.JOIN_FDS <= one.fd <= p.JOIN_FDS + tasks
     # CVE-2024-21626: never make a working directory for who joins
     assert plan.steps[chdir].flags == 0
     assert plan.steps[chdir].target == (options.workdir or spec.workdir)
@@ -130,7 +130,7 @@ def test_who_joins_enters_first_and_gives_up_last(spec, options, identity, tasks
 @modest
 def test_who_joins_gets_no_more_than_the_container_has_unless_privileged(spec, options, identity):
     held = mask(NAMES[:30])
-    plan = compile_join(spec, options, identity, target=60, fds=(100,), cgroup=-1, held=held)
+    plan = compile_join(spec, options, identity, tasks=0, held=held)
     wanted = held if options.privileged else mask(spec.security.capabilities)
     (bound,) = (s for s in plan.steps if s.op == "bound")
     assert bound.flags == wanted

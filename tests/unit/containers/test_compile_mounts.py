@@ -13,12 +13,8 @@ from situations import (
     places,
 )
 
-from pyengine.containers.compile import (
-    DeviceNode,
-    Surroundings,
-    compile_plan,
-    namespaces_of,
-)
+from pyengine.containers.compile import compile_plan, namespaces_of
+from pyengine.containers.surroundings import DeviceNode, Surroundings
 from pyengine.linux import plan as p
 from pyengine.model.mounts import Mount, MountKind, Recursion
 from pyengine.model.spec import Namespaces, Security

@@ -1,0 +1,92 @@
+"""The steps in which a child gives up what is not its program's, from the outside in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from struct import pack
+
+from pyengine.containers.identity import Identity
+from pyengine.linux.capabilities import mask
+from pyengine.linux.plan import Block, Step
+from pyengine.linux.seccomp import Filter
+from pyengine.model.spec import Security, Ulimit
+
+_SYS_ADMIN = mask(("CAP_SYS_ADMIN",))
+_RLIMITS = (  # RLIMIT_*, asm-generic/resource.h
+    *("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as"),
+    *("locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime"),
+)
+_UNLIMITED = 2**64 - 1
+
+
+def rlimits(ulimits: tuple[Ulimit, ...]) -> Iterator[Step]:
+    """One step for each resource limit; -1 is unlimited."""
+    for limit in ulimits:
+        numbers = [n if n >= 0 else _UNLIMITED for n in (limit.soft, limit.hard)]
+        yield Step(
+            "rlimit",
+            fd=_RLIMITS.index(limit.name),
+            data=pack("=2Q", *numbers),
+            doing=f"limit {limit.name} to {limit.soft}:{limit.hard}",
+        )
+
+
+@lru_cache(maxsize=64)
+def privileges(
+    security: Security,
+    identity: Identity,
+    filter: Filter | None,
+    *,
+    owner: int,
+    own_stdio: bool,
+    capabilities: int | None = None,
+) -> Block:
+    """Give up everything that is not the program's, the filter as late as it can be installed.
+
+    Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter (seccomp(2)), so a user
+    other than root keeps capabilities across the change of ids until the filter is in, and
+    loses them in the last step. *owner* is the index of the owner's pidfd.
+    """
+    if capabilities is None:
+        capabilities = mask(security.capabilities)
+    is_root = identity.uid == 0
+    keeps = filter is not None and not is_root and not security.no_new_privileges
+    steps = [Step("bound", flags=capabilities, doing="drop capabilities from the bounding set")]
+    if own_stdio and not is_root:
+        steps.append(Step("own_stdio", flags=identity.uid, doing="give it its streams"))
+    if security.no_new_privileges:
+        steps.append(Step("no_new_privs"))
+    if keeps:
+        steps.append(Step("keepcaps"))
+    steps.append(
+        Step(
+            "groups",
+            data=pack(f"={len(identity.groups)}I", *identity.groups),
+            flags=len(identity.groups),
+            doing=f"join groups {', '.join(map(str, identity.groups))}",
+        )
+    )
+    steps.append(
+        Step(
+            "ids",
+            flags=identity.uid,
+            fd=identity.gid if identity.gid < 2**31 else identity.gid - 2**32,
+            doing=f"become user {identity.uid}, group {identity.gid}",
+        )
+    )
+    if keeps:
+        steps.append(Step("caps", flags=_SYS_ADMIN))
+    steps.append(Step("pdeathsig", flags=9, fd=owner, doing="tie its life to its owner's"))
+    if filter is not None:
+        steps.append(
+            Step(
+                "seccomp",
+                data=filter.program,
+                fd=len(filter.program) // 8,
+                flags=filter.flags,
+                doing="install the seccomp filter",
+            )
+        )
+    steps.append(Step("caps", flags=capabilities if is_root else 0, doing="drop capabilities"))
+    return Block(tuple(steps))
