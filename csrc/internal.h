@@ -64,6 +64,7 @@ int resolve(int root, const char *path, uint64_t flags);
 int resolve_or_make(int root, const char *path, int directory);
 int is_directory(int fd);
 int is_device(int fd, unsigned major, unsigned minor);
+int is_same(int a, int b); /* the same file in the same mount */
 int open_patiently(int directory, const char *path, const struct open_how *how);
 
 /* program.c */

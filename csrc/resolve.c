@@ -51,6 +51,16 @@ int is_device(int fd, unsigned major, unsigned minor)
     return IS_DEVICE(found.stx_mode) && found.stx_rdev_major == major && found.stx_rdev_minor == minor;
 }
 
+int is_same(int a, int b)
+{
+    enum { WHICH = STATX_INO | STATX_MNT_ID };
+    struct statx one, other;
+
+    TRY(SYS(statx, a, "", AT_EMPTY_PATH, WHICH, &one));
+    TRY(SYS(statx, b, "", AT_EMPTY_PATH, WHICH, &other));
+    return one.stx_mnt_id == other.stx_mnt_id && one.stx_ino == other.stx_ino;
+}
+
 static int make_at(int parent, const char *name, int directory)
 {
     if (directory)

@@ -7,6 +7,15 @@
 
 enum { DETACH = 2 }; /* MNT_DETACH, whose header does not go together with linux/mount.h */
 
+/* Never on the root itself, where a link of the image may lead: what is put there covers nothing, for the
+ * root is what lies below it, and is found at "/.." without what should mask it. */
+static int mount_on(const struct walker *walker, int mount, int place)
+{
+    if (TRY(is_same(walker->root, place)))
+        return -ELOOP;
+    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
 /* A mount without a place becomes `at`; one with a place is put there as well. */
 static int put(struct walker *walker, int mount, const char *target, int directory)
 {
@@ -15,7 +24,7 @@ static int put(struct walker *walker, int mount, const char *target, int directo
     if (!target)
         return 0;
     OWNED_FD place = (int)TRY(resolve_or_make(walker->root, target, directory));
-    int moved = (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    int moved = mount_on(walker, mount, place);
     return moved == -EINVAL && is_directory(place) != directory ? -ENOTDIR : moved;
 }
 
@@ -109,7 +118,7 @@ int step_bind_at(struct walker *walker, const struct pe_step *step)
 
     if (step->flags)
         TRY(SYS(mount_setattr, mount, "", AT_EMPTY_PATH, &attr, sizeof attr));
-    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    return mount_on(walker, mount, place);
 }
 
 static int clone_tmpfs(const char *path)
@@ -223,7 +232,7 @@ int step_mask(struct walker *walker, const struct pe_step *step)
         TRY(mount);
     else /* before Linux 6.15: it is nowhere yet; put there itself, it can be cloned for the next */
         mount = (int)TRY(SYS(fcntl, cover, F_DUPFD_CLOEXEC, ABOVE_REPORT));
-    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    return mount_on(walker, mount, place);
 }
 
 int step_readonly(struct walker *walker, const struct pe_step *step)
@@ -237,7 +246,7 @@ int step_readonly(struct walker *walker, const struct pe_step *step)
     OWNED_FD mount = (int)TRY(
         SYS(open_tree, place, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
     TRY(SYS(mount_setattr, mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr));
-    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    return mount_on(walker, mount, place);
 }
 
 /* The container's own /dev/pts/ptmx: in `at` while it is being built, below the root afterwards. */
@@ -278,7 +287,7 @@ int step_tty(struct walker *walker, const struct pe_step *step)
         return 0;
     OWNED_FD mount = (int)TRY(clone_at(walker, slave, ""));
     OWNED_FD place = (int)TRY(resolve_or_make(walker->root, TEXT(target), 0));
-    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    return mount_on(walker, mount, place);
 }
 
 int step_pivot(struct walker *walker, const struct pe_step *step)

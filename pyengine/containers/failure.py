@@ -72,12 +72,16 @@ def _mount(number: int, step: Step, workdir: str) -> EngineError | None:
         why = "a file cannot be mounted on a directory, nor a directory on a file"
         return InvalidRequest("mount target", step.target, why=why)
     if number == errno.ELOOP:
-        why = "its links lead in a circle, or out of the container"
+        why = "its links lead in a circle, out of the container, or to its root"
         return InvalidRequest("mount target", step.target, why=why)
     if number == errno.EINVAL and step.op == "mount":
         options = step.data.rstrip(b"\0").replace(b"\0", b",").decode(errors="replace")
         return InvalidRequest(f"{step.kind} options", options, why="the kernel refuses them")
     return None
+
+
+def _name_file(number: int, step: Step, workdir: str) -> EngineError | None:
+    return _mount(number, step, workdir) if number != errno.ENOENT else None
 
 
 def _borrow(number: int, step: Step, workdir: str) -> EngineError | None:
@@ -108,6 +112,7 @@ def _rlimit(number: int, step: Step, workdir: str) -> EngineError | None:
 _EXPLAINED = {
     "chdir": _workdir,
     "bind": _mount,
+    "bind_at": _name_file,
     "mount": _mount,
     "overlay": _mount,
     "borrow": _borrow,

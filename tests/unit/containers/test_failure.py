@@ -27,6 +27,7 @@ from pyengine.model.spec import ContainerSpec
 SPEC = ContainerSpec("0" * 64, "web", "host:", ("serve", "--now"), workdir="/srv")
 STEPS = {
     "chdir": Step("chdir", "/srv", doing="enter the working directory '/srv'"),
+    "bind_at": Step("bind_at", "/etc/hosts", "hosts"),
     "bind": Step("bind", "/data", "/src", doing="mount /src on /data"),
     "mount": Step("mount", "/t", kind="tmpfs", data=b"source=tmpfs\0size=x\0\0"),
     "overlay": Step("overlay", "/view", "/src\0", doing="mount a throw-away view"),
@@ -122,7 +123,7 @@ def test_a_source_that_went_away_is_named(op):
     assert (error.what, error.given) == ("mount source", "/src")
 
 
-@pytest.mark.parametrize("op", ["bind", "mount", "overlay"])
+@pytest.mark.parametrize("op", ["bind", "bind_at", "mount", "overlay"])
 @pytest.mark.parametrize(
     ("number", "why"),
     [(errno.ENOTDIR, "a file cannot be mounted on a directory"), (errno.ELOOP, "in a circle")],
@@ -132,6 +133,10 @@ def test_a_target_that_cannot_be_mounted_on_is_named(op, number, why):
     assert isinstance(error, InvalidRequest)
     assert (error.what, error.given) == ("mount target", STEPS[op].target)
     assert why in error.why
+
+
+def test_a_name_file_whose_place_cannot_be_made_is_no_missing_source():
+    assert isinstance(failed(errno.ENOENT, "bind_at"), KernelError)
 
 
 def test_options_that_a_file_system_refuses_are_quoted():
