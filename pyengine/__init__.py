@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from pyengine.model.units import format_ago, format_size
     from pyengine.model.usage import Usage
     from pyengine.process import InputWriter, OutputChunk, Process
-    from pyengine.version import VERSION as __version__
+    from pyengine.version import __version__
 
 # Where each public name lives: it is imported when it is first asked for, so that importing the
 # package costs next to nothing.
@@ -93,6 +93,7 @@ _ROOMS = {
     "pyengine.model.units": "format_ago format_size",
     "pyengine.model.usage": "Usage",
     "pyengine.process": "InputWriter OutputChunk Process",
+    "pyengine.version": "__version__",
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
@@ -176,10 +177,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from pyengine.version import VERSION
-
-        return VERSION
     room = _HOMES.get(name)
     if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -62,7 +62,7 @@ def _version(directory: str) -> tuple[int, ...]:
             status = os.lstat(directory + path)
         except OSError:
             return ()
-        if kind and stat.S_IFMT(status.st_mode) != kind or stat.S_ISLNK(status.st_mode):
+        if (kind and stat.S_IFMT(status.st_mode) != kind) or stat.S_ISLNK(status.st_mode):
             return ()
         found += (status.st_ino, status.st_ctime_ns, status.st_size)
     return tuple(found)

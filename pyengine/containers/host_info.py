@@ -22,11 +22,11 @@ _ALWAYS = frozenset(("overlay", "seccomp", "pid", "mount", "uts", "ipc", "net", 
 
 def version_info() -> VersionInfo:
     """Versions, with nothing of this engine looked at."""
-    from pyengine.version import VERSION
+    from pyengine.version import __version__
 
     machine = probe.machine()
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine.machine, machine.machine)
-    return VersionInfo(VERSION, machine.release, architecture, platform.python_version())
+    return VersionInfo(__version__, machine.release, architecture, platform.python_version())
 
 
 def engine_info(house: House) -> EngineInfo:

@@ -1,4 +1,4 @@
-"""Places inside a running container for programs that join it: a cgroup each, to end them as one."""
+"""Places in a running container for programs that join it: a cgroup each, to end them as one."""
 
 from __future__ import annotations
 

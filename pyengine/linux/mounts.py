@@ -58,6 +58,7 @@ def check_propagation(source: str, propagation: str) -> None:
     wanted = ("shared:",) if kind == "shared" else ("shared:", "master:")
     if not any(field.startswith(wanted) for field in fields):
         where = mount.path if mount is not None else "/"
-        why = f"{source} is mounted on {where}, but that is not a {' or '.join(w[:-1] for w in wanted)} mount"
+        kinds = " or ".join(word.rstrip(":") for word in wanted)
+        why = f"{source} is mounted on {where}, but that is not a {kinds} mount"
         remedy = f"rprivate, or `mount --make-rshared {where}` first"
         raise InvalidRequest("propagation", propagation, why=why, expected=remedy)

@@ -23,10 +23,10 @@ OVERLAY_VOLATILE, OVERLAY_USERXATTR, OVERLAY_READONLY, OVERLAY_OVER_AT = 1, 2, 4
 JOIN_TARGET, JOIN_FDS = 0, 2  # how a joining child's fds are counted: see csrc/join.h
 
 _OPS = (
-    "unshare setns cgroup slave overlay mount bind bind_at borrow root mkdir mknod symlink write null "
-    "mask readonly tty pivot readonly_root sysctl proc_write hostname domainname loopback rlimit "
-    "keyring chdir umask setsid bound no_new_privs seccomp groups own_stdio keepcaps ids caps pdeathsig "
-    "null_stdin"
+    "unshare setns cgroup slave overlay mount bind bind_at borrow root mkdir mknod symlink "
+    "write null mask readonly tty pivot readonly_root sysctl proc_write hostname domainname "
+    "loopback rlimit keyring chdir umask setsid bound no_new_privs seccomp groups own_stdio "
+    "keepcaps ids caps pdeathsig null_stdin"
 )
 OPS = {name: number for number, name in enumerate(_OPS.split(), start=1)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC
 
 from attrs import frozen
 
@@ -120,7 +121,7 @@ def _exited(info: ContainerInfo, values: tuple[str, ...], now: float) -> bool:
 
 def _moment(value: str, now: float) -> float:
     """Seconds since 1970 that *value* names: a number, a duration ago, or RFC 3339."""
-    from datetime import datetime, timezone
+    from datetime import datetime
 
     try:
         return float(value)
@@ -128,7 +129,7 @@ def _moment(value: str, now: float) -> float:
         pass
     try:
         when = datetime.fromisoformat(value)
-        return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         return now - parse_duration(value, "until filter")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from attrs import frozen
 
 
-class MountKind(str, Enum):
+class MountKind(StrEnum):
     """Where a mount's content comes from."""
 
     BIND = "bind"
@@ -17,7 +17,7 @@ class MountKind(str, Enum):
     IMAGE = "image"
 
 
-class Recursion(str, Enum):
+class Recursion(StrEnum):
     """What a bind mount does with the mounts below its source (row V07)."""
 
     READONLY_IF_POSSIBLE = "enabled"  # with them; read-only goes down where the kernel can

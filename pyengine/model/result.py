@@ -9,6 +9,8 @@ from attrs import frozen
 from pyengine.errors import OomKilled, ProgramFailed
 from pyengine.model.usage import Usage
 
+_NOTHING = Usage()
+
 
 @frozen(slots=False)
 class Result:
@@ -27,7 +29,7 @@ class Result:
     stdout_bytes: bytes = b""
     stderr_bytes: bytes = b""
     duration: float = 0.0
-    usage: Usage = Usage()
+    usage: Usage = _NOTHING
     signal: int | None = None
     oom_killed: bool = False
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from attrs import frozen
 
 from pyengine.model.mounts import Mount
@@ -12,15 +10,6 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHM_SIZE = 64 << 20
 DEFAULT_STOP_TIMEOUT = 10.0
 DEFAULT_PIDS_LIMIT = 4096
-
-
-class Namespace(str, Enum):
-    """How a container gets one of its namespaces; or ``container:ID``, kept as text."""
-
-    PRIVATE = "private"
-    HOST = "host"
-    NONE = "none"
-    SHAREABLE = "shareable"
 
 
 @frozen

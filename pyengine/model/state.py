@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from attrs import frozen
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """Docker's words for where a container is in its life."""
 
     CREATED = "created"
@@ -18,16 +18,14 @@ class Status(str, Enum):
     EXITED = "exited"
     DEAD = "dead"
 
-    def __str__(self) -> str:
-        return self.value
-
 
 @frozen
 class ContainerState:
     """The part of a container's record that changes. Times are seconds since 1970; 0: never.
 
     *uid* to *home* are who its program is. *watcher* is the owner directory of the process that
-    watches it. *pid* is only good together with *start_time* (field 22 of proc_pid_stat(5)): pids are reused.
+    watches it. *pid* is only good together with *start_time* (field 22 of proc_pid_stat(5)):
+    pids are reused.
     """
 
     status: Status = Status.CREATED

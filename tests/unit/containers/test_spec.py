@@ -4,7 +4,6 @@ import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyengine.linux.capabilities import DEFAULT
 
 from pyengine.containers.spec import (
     DEFAULT_LOG,
@@ -14,6 +13,7 @@ from pyengine.containers.spec import (
     resolve,
 )
 from pyengine.errors import InvalidRequest, Unsupported
+from pyengine.linux.capabilities import DEFAULT
 from pyengine.model import mounting
 from pyengine.model.config import FROM_NOTHING, ImageConfig
 from pyengine.model.options import ContainerOptions

@@ -252,7 +252,6 @@ def test_options_that_contradict_each_other_are_refused(keywords):
         {"restart": "always"},
         {"restart": {"Name": "on-failure", "MaximumRetryCount": 3}},
         {"health": HealthCheck(test=("CMD", "true"))},
-        {"owner": "none"},
         {"log": LogConfig("journald")},
         {"storage_size": "1g"},
         {"userns": "auto"},
