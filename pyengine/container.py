@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from attrs import field, frozen
 
@@ -19,7 +19,7 @@ from pyengine.containers import (
     starting,
     waiting,
 )
-from pyengine.errors import InvalidRequest
+from pyengine.errors import InvalidRequest, Unsupported
 from pyengine.model import options_program as read
 from pyengine.model.options_files import read_env_files
 from pyengine.model.options_words import flag
@@ -314,6 +314,71 @@ class Container:
     def diff(self) -> list[Change]:
         """What it has changed of its image: added, changed and deleted paths (row O23)."""
         return changes.diff(self._house, self.id)
+
+
+    # --- not in this version ---
+
+    @property
+    def ports(self) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built("ports", _NETWORKS)
+
+    def port(self, port: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"port({port!r})", _NETWORKS)
+
+    def connect(self, port: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"connect({port!r})", _NETWORKS)
+
+    def copy_to(self, source: object, target: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"copying {source!r} to {target!r}", _FILES)
+
+    def copy_from(self, source: object, target: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"copying {source!r} to {target!r}", _FILES)
+
+    def put_archive(self, target: object, archive: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"unpacking {archive!r} into {target!r}", _FILES)
+
+    def get_archive(self, path: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"packing {path!r}", _FILES)
+
+    def path(self, path: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"path({path!r})", _FILES)
+
+    def export(self, target: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"exporting to {target!r}", _FILES)
+
+    def commit(self, **options: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"commit({', '.join(options)})", _COPIES)
+
+    def snapshot(self) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built("snapshot()", _COPIES)
+
+    def reset(self, snapshot: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"reset({snapshot!r})", _COPIES)
+
+    def fork(self, **options: object) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise _not_built(f"fork({', '.join(options)})", _COPIES)
+
+
+_NETWORKS = "networks are not built yet", "use network='host', and its ports are the host's"
+_FILES = "copying files is not built yet", "bind a directory of the host, or exec() tar inside"
+_COPIES = "copies of containers are not built yet", "make another container"
+
+
+def _not_built(feature: str, why: tuple[str, str]) -> Unsupported:
+    return Unsupported(feature, *why)
 
 
 def _interval(given: float) -> float:

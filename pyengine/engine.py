@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import frozen
 
@@ -26,9 +26,12 @@ from pyengine.model.state import Status
 from pyengine.model.system import EngineInfo, VersionInfo
 from pyengine.store.layout import Layout
 
+if TYPE_CHECKING:
+    import logging
+
 __all__ = ["ContainerCollection", "Engine", "PruneReport"]
 
-_LEVELS = ("debug", "info", "warn", "warning", "error", "fatal")
+_LEVELS = ("debug", "info", "warning", "error")
 
 
 @frozen
@@ -137,6 +140,8 @@ class Engine:
     """A container engine in this process. Nothing happens until it is used.
 
     *root* is where it keeps things on disk (default: PYENGINE_ROOT, else the user's own place),
+    *run_root* where it keeps what a reboot may forget. With *log_level* the logger ``pyengine``
+    of `logging` tells at that level what happens; without, nothing is logged.
     *owner* to whom its containers belong by default: ``process``, they end with it. Features
     named in *require* must be there, or `Unsupported` is raised now. Close it, or use it in a
     ``with``: its containers end then. After a fork it raises `ForeignProcess` in the child.
@@ -160,6 +165,8 @@ class Engine:
             raise InvalidRequest("log_level", log_level, expected=", ".join(_LEVELS))
         self._owner = owner
         self._house = House(Layout.of(root, run_root))
+        if log_level is not None:
+            self._house.logger = _logger(log_level)
         self._closer = weakref.finalize(self, close_house, self._house)
         self.containers = ContainerCollection(self._house)
         self.images = _NotBuilt("images", _IMAGES)
@@ -232,7 +239,25 @@ class Engine:
         """Not in this version: raises `Unsupported`."""
         raise Unsupported("building images", "builds are not built yet", _IMAGES)
 
+    def login(self, registry: str, username: str, password: str) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise Unsupported(f"logging in to {registry!r}", "registries are not built yet", _IMAGES)
+
+    def serve(self, address: str | None = None) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        raise Unsupported("serving the Docker API", "it is not built yet", "use this object")
+
     # --- the engine itself ---
+
+    def capabilities(self) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        remedy = "name what you need in require=, and see what is refused"
+        raise Unsupported("capabilities()", "it is not built yet", remedy)
+
+    def disk_usage(self) -> NoReturn:
+        """Not in this version: raises `Unsupported`."""
+        remedy = "ask each container: inspect(size=True)"
+        raise Unsupported("disk_usage()", "it is not built yet", remedy)
 
     def info(self) -> EngineInfo:
         """What this engine and its host are (row O41)."""
@@ -290,6 +315,14 @@ def close_house(house: House) -> None:
     if house.begin_close():
         ending.close(house)
         house.end_close()
+
+
+def _logger(level: str) -> logging.Logger:
+    import logging
+
+    logger = logging.getLogger("pyengine")
+    logger.setLevel(level.upper())
+    return logger
 
 
 def _require(features: Iterable[str]) -> None:

@@ -19,6 +19,8 @@ from pyengine.store import owners
 from pyengine.store.layout import Layout
 
 if TYPE_CHECKING:
+    import logging
+
     from pyengine.containers.running import Running
     from pyengine.model.record import ContainerRecord
 
@@ -47,6 +49,7 @@ class House:
         self.events = EventLog()
         self.running: dict[str, Running] = {}
         self._expected: dict[str, list[Expecting]] = {}
+        self.logger: logging.Logger | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._no_input = -1
@@ -74,9 +77,11 @@ class House:
 
     def begin_close(self) -> bool:
         """Let nobody enter any more; False where there is nothing (more) to close."""
+        if os.getpid() != self._pid:  # a fork: its lock may be held by a thread that stayed behind
+            return False
         with self._lock:
             was_open, self._is_open, self._is_closed = self._is_open, False, True
-        return was_open and os.getpid() == self._pid
+        return was_open
 
     def end_close(self) -> None:
         """Give back what this process had; its containers have ended by now."""
@@ -120,6 +125,8 @@ class House:
     def tell(self, action: str, record: ContainerRecord, **more: str) -> None:
         """Tell that *action* has happened to a container (row O36)."""
         spec = record.spec
+        if self.logger is not None:
+            self.logger.debug("container %s %s", spec.id[:12], action)
 
         def attributes() -> dict[str, str]:
             return {**dict(spec.labels), **more, "image": spec.image, "name": spec.name}

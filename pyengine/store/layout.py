@@ -58,7 +58,7 @@ class Layout:
         chosen = root or os.environ.get("PYENGINE_ROOT")
         if chosen:
             path = os.path.abspath(os.path.expanduser(os.fspath(chosen)))
-            return cls(path, _absolute(run) if run else f"{path}/run")
+            return cls(path, _absolute(run) if run else path)
         if os.geteuid() == 0:
             return cls("/var/lib/pyengine", _absolute(run) if run else "/run/pyengine")
         data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
@@ -83,7 +83,7 @@ class Layout:
     @property
     def mountpoint(self) -> str:
         """An empty directory to put new roots on, each in its own mount namespace."""
-        return f"{self.root}/mnt"
+        return f"{self.run}/mnt"
 
     def home(self, owner: str, container_id: str) -> Home:
         """The directory of container *container_id* of *owner*."""

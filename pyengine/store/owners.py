@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from pyengine.errors import NotPermitted
+from pyengine.errors import NotPermitted, StoreError
 from pyengine.store import records
 from pyengine.store.layout import Layout
 
@@ -29,29 +29,42 @@ class Owner:
 
 
 def prepare(layout: Layout) -> None:
-    """Make the directories of *layout* that lack; nobody else may look into the root.
+    """Make the directories of *layout* that lack; nobody else may look into them.
 
-    Raises `NotPermitted` if the root is another user's, `StoreError` if it cannot be made.
+    Raises `NotPermitted` for a directory of another user's, and `StoreError` for one that
+    cannot be made or holds somebody else's things.
     """
+    _make_private(layout.root, "root= or PYENGINE_ROOT")
+    _make_private(layout.run, "run_root=")
     try:
-        os.makedirs(layout.root, 0o700, exist_ok=True)
-        found = os.lstat(layout.root)
+        for place in (layout.owners, layout.names, layout.layers, layout.mountpoint):
+            os.makedirs(place, 0o700, exist_ok=True)
+    except OSError as error:
+        records.refuse(layout.root, error)
+
+
+def _make_private(path: str, option: str) -> None:
+    try:
+        os.makedirs(path, 0o700, exist_ok=True)
+        found = os.lstat(path)
         if not stat.S_ISDIR(found.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "is not a directory")
         if found.st_uid != os.geteuid():
             raise NotPermitted(
-                f"use {layout.root} as an engine's root",
+                f"use {path} as an engine's own",
                 f"it belongs to user {found.st_uid}",
-                "choose another with root= or PYENGINE_ROOT",
+                f"choose another with {option}",
             )
         if found.st_mode & 0o077:
-            os.chmod(layout.root, 0o700)
-        for place in (layout.owners, layout.names, layout.layers, layout.mountpoint):
-            os.makedirs(place, 0o700, exist_ok=True)
+            # never take a directory of others' away from them because somebody misspelt a path
+            if os.listdir(path) and not os.path.isdir(f"{path}/owners"):
+                why = "is open to others, and holds other things"
+                raise StoreError(path, why, f"choose another with {option}")
+            os.chmod(path, 0o700)
     except OSError as error:
         if isinstance(error, NotPermitted):
             raise
-        records.refuse(layout.root, error)
+        records.refuse(path, error)
 
 
 def claim(layout: Layout, owner: Owner) -> tuple[str, int]:
