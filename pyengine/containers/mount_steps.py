@@ -39,6 +39,7 @@ _TMPFS_UNSET = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}
 
 
 def root_steps(around: Surroundings) -> Iterator[Step]:
+    """The container's root directory: its layers, and what it writes on top of them."""
     root = around.root
     doing = f"mount the container's root over {root.lowers[-1]}"
     lowers, flags = root.lowers, p.OVERLAY_VOLATILE if root.volatile else 0
@@ -172,10 +173,7 @@ def _dev_steps(
         return
     mode = spec.namespaces.ipc
     if not _covered(spec, "/dev/mqueue"):
-        if mode == "host":
-            yield _bind("/dev/mqueue", "/dev/mqueue")
-        else:
-            yield _MQUEUE
+        yield _MQUEUE  # it shows the queues of the ipc namespace, the host's too
     if mode == "none" or _covered(spec, "/dev/shm"):
         return
     if around.ipc_target is not None:
@@ -332,6 +330,7 @@ _FILES = _filesystem("", "tmpfs", p.NOSUID | p.NODEV | p.NOEXEC, "mode=755", "si
 
 @lru_cache(maxsize=16)
 def cover_block(masked: tuple[str, ...], readonly: tuple[str, ...]) -> Block:
+    """What is made read-only, and what is hidden, of the kernel's own file systems."""
     return Block(
         (
             *(Step("readonly", path, doing=f"make {path} read-only") for path in readonly),
