@@ -30,7 +30,7 @@ SOURCES = [
 PROGRAM_FLAGS = [
     *("-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror"),
     *("-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-stack-protector"),
-    *("-fno-asynchronous-unwind-tables", "-fno-pie", "-no-pie", "-s"),
+    *("-fno-asynchronous-unwind-tables", "-fno-pie", "-s"),
     *("-Wl,--build-id=none", "-Wl,-z,noexecstack"),
 ]
 PROGRAMS = {

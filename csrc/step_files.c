@@ -51,6 +51,8 @@ int step_overlay(struct walker *walker, const struct pe_step *step)
 {
     int below = step->flags & PE_OVERLAY_OVER_AT ? walker->at : -1;
 
+    if (!step->source)
+        return -EINVAL;
     if (below >= 0) { /* tried first: an overlay that fails leaves its work directory unfit for the next */
         OWNED_FD clone = (int)TRY(clone_at(walker, below, ""));
         (void)clone;
@@ -61,8 +63,9 @@ int step_overlay(struct walker *walker, const struct pe_step *step)
 
 int step_mount(struct walker *walker, const struct pe_step *step)
 {
-    int mount = (int)TRY(make_mount(TEXT(kind), TEXT(data), step->flags));
+    int mount = step->kind ? (int)TRY(make_mount(TEXT(kind), TEXT(data), step->flags)) : -EINVAL;
 
+    TRY(mount);
     TRY(put(walker, mount, TEXT(target), 1));
     if (same(TEXT(kind), "proc")) {
         close_fd(&walker->proc);
