@@ -223,7 +223,7 @@ def test_the_kernel_s_memory_has_a_link_where_there_is_such_a_file(kcore):
         ("private", "mount", "mount"),
         ("shareable", "mount", "mount"),
         ("none", None, "mount"),
-        ("host", "bind", "bind"),
+        ("host", "bind", "mount"),
     ],
 )
 def test_shared_memory_follows_the_ipc_mode(mode, shm, mqueue):
