@@ -44,6 +44,10 @@ class Catalog:
                     self._owner = owners.claim(self.layout, me)
         return self._owner[0]
 
+    def is_mine(self, owner: str) -> bool:
+        """Whether *owner* is this process's own directory."""
+        return self._owner is not None and self._owner[0] == owner
+
     def own(self) -> list[str]:
         """The ids of the containers that belong to this process."""
         return [] if self._owner is None else owners.containers_of(self.layout, self._owner[0])

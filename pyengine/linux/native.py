@@ -186,12 +186,16 @@ def hear(child: Child) -> Failure | None:
     Sets *child*'s ``terminal``, and for a child born by the joiner ``pid`` and ``pidfd``.
     """
     said = ffi.new("struct pe_said *")
-    # woken once, at the last word: woken at each, we would take the processor from the child
-    poll = select.poll()
-    poll.register(child.report, 0)
-    poll.poll()
-    while _take_word(child, said):
-        pass
+    try:
+        # woken once, at the last word: woken at each, we would take the processor from the child
+        poll = select.poll()
+        poll.register(child.report, 0)
+        poll.poll()
+        while _take_word(child, said):
+            pass
+    except BaseException:  # ctrl-C: nobody would know of it any more
+        end(child)
+        raise
     os.close(child.report)
     child.report = -1
     if child.failure is None and child.pidfd < 0:  # the joiner was killed
