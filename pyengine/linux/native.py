@@ -157,6 +157,8 @@ def end(child: Child) -> None:
     if child.pidfd >= 0:
         send_signal(child.pidfd, signal.SIGKILL)
     hear(child)
+    if child.pidfd >= 0:  # if it was not known before, it may run its program by now
+        send_signal(child.pidfd, signal.SIGKILL)
     if child.terminal >= 0:
         os.close(child.terminal)
     bury(child)
