@@ -34,10 +34,13 @@ class Seat:
         return cls(cgroup, tasks, v2, events)
 
     def is_empty(self) -> bool:
-        """Whether nobody lives in it."""
+        """Whether it is there, and nobody lives in it."""
         if self.events < 0:
             return not self.cgroup.is_populated()
-        return b"populated 0" in os.pread(self.events, 128, 0)
+        try:
+            return b"populated 0" in os.pread(self.events, 128, 0)
+        except OSError:  # ENODEV: the container has ended, and it went with that
+            return False
 
     def let_go(self) -> None:
         """Close the descriptors; the cgroup stays."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from shells import interrupted
 
 import pyengine
 from pyengine import (
+    EngineClosed,
     ExecutableNotFound,
     InvalidRequest,
     NotExecutable,
@@ -219,22 +219,6 @@ def test_an_interrupted_run_leaves_nothing(engine, image, survivors):
     assert engine.containers.list(all=True) == []
 
 
-def interrupted(call):
-    """Ctrl-C while *call* waits for what runs."""
-    main = threading.get_native_id(), threading.get_ident()
-
-    def press():
-        while "poll" not in Path(f"/proc/self/task/{main[0]}/wchan").read_text():
-            os.sched_yield()
-        signal.pthread_kill(main[1], signal.SIGINT)
-
-    pressing = threading.Thread(target=press)
-    pressing.start()
-    with pytest.raises(KeyboardInterrupt):
-        call()
-    pressing.join(10)
-
-
 def test_closing_the_engine_ends_what_runs_in_other_threads(tmp_path, image, survivors):
     engine = pyengine.Engine(root=tmp_path / "closing")
     container = engine.start(image, "sleep 4718")
@@ -243,23 +227,23 @@ def test_closing_the_engine_ends_what_runs_in_other_threads(tmp_path, image, sur
         lambda: container.exec("sleep 4718"),
         lambda: engine.run(image, "sleep 4718"),
         lambda: container.popen("sleep 4718").wait(),
-        lambda: container.wait(),
     )
     with engine.events(timeout=10) as events:
         threads = [threading.Thread(target=lambda c=c: ends.append(c().exit_code)) for c in calls]
         for thread in threads:
             thread.start()
         begun = 0
-        for event in events:
-            begun += event.action == "start" or event.action.startswith("exec_start")
-            if begun == 3:
-                break
+        while begun < 3:
+            action = next(events).action
+            begun += action == "start" or action.startswith("exec_start")
     engine.close()
     for thread in threads:
         thread.join(10)
-    assert ends == [137] * 4
+    assert ends == [137] * 3
     assert survivors("sleep 4718") == []
     assert os.listdir(tmp_path / "closing/owners") == []
+    with pytest.raises(EngineClosed):
+        container.wait()
 
 
 def test_sixteen_threads_may_run_and_exec_at_once(engine, image, container):

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from shells import ready
 
 from pyengine import (
     AlreadyExists,
@@ -25,13 +26,6 @@ for signal in TERM INT USR1 RTMIN+3 37; do trap "echo got $signal; exit 5" $sign
 echo ready; sleep 99 & wait
 """
 DEAF = "trap '' TERM; echo ready; while :; do sleep 99; done"
-
-
-def ready(engine, image, script, **options):
-    """A container whose shell has said its first line: it has got as far as its traps."""
-    container = engine.start(image, ["sh", "-c", script], **options)
-    assert next(container.follow_logs(timeout=10)).data == b"ready\n"
-    return container
 
 
 # --- making and starting (O01, O02) ---

@@ -6,6 +6,7 @@ import os
 import re
 
 import pytest
+from shells import said
 
 from pyengine import (
     AlreadyExists,
@@ -20,11 +21,6 @@ from pyengine import (
 from pyengine.model.spec import DEFAULT_PATH
 
 pytestmark = pytest.mark.kernel
-
-
-def said(engine, image, script, **options):
-    """The words of a shell's script, run to a good end."""
-    return engine.run(image, ["sh", "-c", script], **options).check().stdout
 
 
 def variables(text):
