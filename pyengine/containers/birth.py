@@ -132,8 +132,8 @@ def give_birth(
         theirs, streams = _open_streams(spec, opened)
         plan = compile_plan(spec, around)
         child = tools.joiner.spawn(plan, theirs)
-        tools.spares.restock()
         started = _accompany(child, identity, begun, alive)
+        tools.spares.restock()
         failure = native.hear(child)
         if child.terminal >= 0:
             streams = Streams(os.dup(child.terminal), child.terminal, -1)

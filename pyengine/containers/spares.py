@@ -1,8 +1,8 @@
-"""What the next container will need, made while nobody waits for it.
+"""What the next container will need, made while this one is on its way.
 
 A network namespace costs the kernel 0.7 ms, three directories a journal entry each; both are the
-same for every container. They are made from the first container on, by a thread, and never
-outlive their engine.
+same for every container. Who starts one has to wait for its child, which takes longer than that:
+meanwhile he makes what he has taken anew. It never outlives its engine.
 """
 
 from __future__ import annotations
@@ -28,10 +28,8 @@ class Spares:
     def __init__(self, make_home: Callable[[], str]) -> None:
         self._make_home = make_home
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)
         self._homes: list[str] = []
         self._networks: list[int] = []
-        self._thread: threading.Thread | None = None
         self._closed = False
 
     def home(self) -> str | None:
@@ -45,48 +43,32 @@ class Spares:
             return self._networks.pop() if self._networks else None
 
     def restock(self) -> None:
-        """Have what was taken made anew; called when the caller is about to wait anyway."""
+        """Make one of each that lacks; called by who is about to wait for the kernel anyway.
+
+        Nothing is raised: who needs one that could not be made makes it, and is told then.
+        """
+        try:
+            if len(self._networks) < _SIZE:
+                self._keep(native.new_namespace(NEWNET, loopback=True))
+            if len(self._homes) < _SIZE:
+                home = self._make_home()
+                with self._lock:
+                    self._homes.append(home)
+        except EngineError:
+            return
+
+    def _keep(self, network: int) -> None:
         with self._lock:
-            if self._closed:
+            if not self._closed:
+                self._networks.append(network)
                 return
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve, name="pyengine-spares", daemon=True
-                )
-                self._thread.start()
-            else:
-                self._work.notify()
+        os.close(network)
 
     def close(self) -> None:
         """Let go of everything that was not taken; homes go with their owner's directory."""
         with self._lock:
             self._closed = True
-            thread = self._thread
-            self._work.notify()
-        if thread is not None:
-            thread.join()
-        for fd in self._networks:
+            networks, self._networks = self._networks, []
+            self._homes.clear()
+        for fd in networks:
             os.close(fd)
-        self._networks.clear()
-        self._homes.clear()
-
-    def _serve(self) -> None:
-        while True:
-            with self._lock:
-                while not self._closed and not self._lacks():
-                    self._work.wait()
-                if self._closed:
-                    return
-                wants_network = len(self._networks) < _SIZE
-            try:
-                if wants_network:
-                    self._networks.append(native.new_namespace(NEWNET, loopback=True))
-                else:
-                    self._homes.append(self._make_home())
-            except EngineError:  # who needs one will make it, and be told what is wrong
-                with self._lock:
-                    if not self._closed:
-                        self._work.wait()
-
-    def _lacks(self) -> bool:
-        return len(self._networks) < _SIZE or len(self._homes) < _SIZE

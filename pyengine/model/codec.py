@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Callable
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -34,6 +34,18 @@ def to_plain(value: Any) -> Any:
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, Enum):
         return value.value
+    if getattr(kind, "is_shared", False):
+        return _shared(value)
+    return _fields_of(kind, value)
+
+
+@lru_cache(maxsize=64)
+def _shared(value: Any) -> dict[str, Any]:
+    """The same for all records that hold the same *value*; nobody changes what comes back."""
+    return _fields_of(type(value), value)
+
+
+def _fields_of(kind: Any, value: Any) -> dict[str, Any]:
     plain = {}
     for name, default in _fields(kind):
         item = getattr(value, name)

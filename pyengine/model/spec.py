@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from attrs import frozen
 
 from pyengine.model.mounts import Mount
@@ -79,7 +81,9 @@ class Resources:
 
 @frozen(cache_hash=True)
 class Security:
-    """What the container's programs may do."""
+    """What the container's programs may do; most containers share one."""
+
+    is_shared: ClassVar[bool] = True
 
     privileged: bool = False
     capabilities: tuple[str, ...] = ()  # the bounding set, sorted, names with CAP_
