@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from types import FrameType
-from typing import NoReturn
 
 _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+PATIENCE = 3
+"""How many signals it takes to end a command that is still putting things in order."""
 
 
 class Interrupted(BaseException):
@@ -21,17 +23,21 @@ class Interrupted(BaseException):
 def listen() -> None:
     """From now on, a signal that asks this command to end raises `Interrupted`.
 
-    What the caller had us ignore, as nohup(1) does, stays ignored.
+    A second one does not break off the tidying up, a third ends it by force. What the caller
+    had us ignore, as nohup(1) does, stays ignored.
     """
+    heard: list[int] = []
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
+        if len(heard) == 1:
+            raise Interrupted(number)
+        if len(heard) >= PATIENCE:
+            end_by(number)
+
     for number in _ASKING:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _raise)
-
-
-def _raise(number: int, _frame: FrameType | None) -> NoReturn:
-    for one in _ASKING:  # a second one shall not break off the tidying up
-        signal.signal(one, signal.SIG_IGN)
-    raise Interrupted(number)
+            signal.signal(number, hear)
 
 
 def end_by(number: int) -> int:

@@ -2,6 +2,8 @@ import contextlib
 import os
 import pty
 import signal
+import subprocess
+import sys
 import termios
 import threading
 
@@ -289,3 +291,15 @@ def test_being_asked_to_end_is_an_exception_once():
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.number == signal.SIGTERM
     signal.raise_signal(signal.SIGTERM)  # while things are put in order, it is not heard again
+
+
+def test_the_third_time_a_command_is_asked_to_end_it_does():
+    program = (
+        "import signal; from pyengine.cli.interrupts import Interrupted, listen; listen()\n"
+        "for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):\n"
+        "    try: signal.raise_signal(number)\n"
+        "    except Interrupted as error: print(error.number, flush=True)\n"
+        "    else: print('on', flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGINT, b"2\non\n")
