@@ -13,7 +13,8 @@ static int mount_on(const struct walker *walker, int mount, int place)
 {
     if (TRY(is_same(walker->root, place)))
         return -ELOOP;
-    return (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    int moved = (int)SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    return moved == -EINVAL && is_directory(place) != is_directory(mount) ? -ENOTDIR : moved;
 }
 
 /* A mount without a place becomes `at`; one with a place is put there as well. */
@@ -24,8 +25,7 @@ static int put(struct walker *walker, int mount, const char *target, int directo
     if (!target)
         return 0;
     OWNED_FD place = (int)TRY(resolve_or_make(walker->root, target, directory));
-    int moved = mount_on(walker, mount, place);
-    return moved == -EINVAL && is_directory(place) != directory ? -ENOTDIR : moved;
+    return mount_on(walker, mount, place);
 }
 
 /* Before Linux 6.15 only what is part of our mount namespace can be cloned, or be a layer: put `at` where
