@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 
 from pyengine.containers.house import House
-from pyengine.containers.rootfs import LAYER_PATHS
+from pyengine.containers.rootfs import LAYER_DIRECTORIES, LAYER_FILES
 from pyengine.model.change import Change, ChangeKind
 
 _OPAQUE = "trusted.overlay.opaque"
@@ -18,12 +18,13 @@ def diff(house: House, container_id: str) -> list[Change]:
     house.enter()
     record = house.catalog.record(container_id)
     upper = house.catalog.home(container_id).upper
-    hidden = LAYER_PATHS | {mount.target for mount in record.spec.mounts}
+    hidden = LAYER_FILES | {mount.target for mount in record.spec.mounts}
     found: dict[str, ChangeKind] = {}
     for path, kind in _walk(upper, record.layers, "", False):
         if path in hidden and kind is not ChangeKind.DELETED:
             continue
-        found[path] = kind
+        given = path in LAYER_DIRECTORIES and kind is ChangeKind.ADDED
+        found[path] = ChangeKind.CHANGED if given else kind
     _forget_parents(found, upper, hidden)
     return [Change(path, found[path]) for path in sorted(found)]
 

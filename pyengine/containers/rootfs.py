@@ -18,9 +18,8 @@ from pyengine.store.layout import Layout
 _DIRECTORIES = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 _FILES = (".dockerenv", "dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf")
 _LINKS = (("etc/mtab", "/proc/mounts"),)
-LAYER_PATHS = frozenset(
-    f"/{path}" for path in (*_DIRECTORIES, *_FILES, *(link for link, _ in _LINKS))
-)
+LAYER_DIRECTORIES = frozenset(f"/{path}" for path in _DIRECTORIES)
+LAYER_FILES = frozenset(f"/{path}" for path in (*_FILES, *(link for link, _ in _LINKS)))
 
 
 @frozen
