@@ -150,8 +150,8 @@ class Process:
 
     def close(self) -> None:
         """Let go: a program that was put into a container ends, an attached one goes on."""
-        if self._stdin is not None:
-            self._stdin.close()
+        if self.stdin is not None:  # also one that was asked for and never written to
+            self.stdin.close()
         self._backend.close()
 
     def __enter__(self) -> Process:
