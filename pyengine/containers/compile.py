@@ -23,8 +23,9 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
     unshare = namespaces_of(spec, around)
     joins = around.pid_target >= 0
     first = p.JOIN_FDS
-    # a cgroup namespace shows what is below the cgroups its maker is in: the container's, not ours
-    later = unshare if joins else unshare & ~p.NEWPID
+    # one has to be born into a pid namespace, on older kernels into a time namespace too; a cgroup
+    # namespace shows what is below the cgroups its maker is in: the container's, not ours
+    later = unshare & ~(p.NEWPID | p.NEWTIME)
     parts: tuple[Step | Block, ...] = (
         *_enter(around, later, first),
         *root_steps(around),
@@ -68,6 +69,8 @@ def namespaces_of(spec: ContainerSpec, around: Surroundings) -> int:
         flags |= p.NEWCGROUP
     if wanted.network != "host" and around.network is None:
         flags |= p.NEWNET
+    if around.time_namespace:
+        flags |= p.NEWTIME
     return flags
 
 
@@ -82,8 +85,6 @@ def _enter(around: Surroundings, unshare: int, first: int) -> Iterator[Step]:
         yield Step(
             "setns", fd=first + around.ipc_target, flags=p.NEWIPC, doing="share its ipc namespace"
         )
-    if around.time_namespace:
-        yield Step("unshare", flags=p.NEWTIME, doing="make a time namespace")
     yield Step("setsid", doing="start a session")
     yield Step("umask", flags=0)
     yield Step("slave", doing="keep its mounts from the host")
