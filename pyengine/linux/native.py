@@ -106,6 +106,17 @@ def _seal(name: str) -> _Program:
     return _Program(fd, bool(_check(sealed, f"seal the {name}")))
 
 
+def _landing_for(plan: Plan) -> _Program:
+    """The landing; one more where it stays in the container, who may take its right to run away."""
+    landing = _program("landing")
+    return _seal("landing") if plan.init and not landing.mode_stays else landing
+
+
+def _let_go(landing: _Program) -> None:
+    if landing.fd != program("landing"):
+        os.close(landing.fd)
+
+
 def program(name: str) -> int:
     """A sealed memfd that holds one of our freestanding programs, ``landing`` or ``joiner``."""
     return _program(name).fd
@@ -129,7 +140,8 @@ class Birth:
         self._packed = encode(plan)
         birth = ffi.new("struct pe_birth *")
         birth.unshare = plan.unshare
-        birth.program = program("landing")
+        self._landing = _landing_for(plan)
+        birth.program = self._landing.fd
         birth.init = plan.init
         birth.cgroup = plan.cgroup
         birth.stdio = stdio
@@ -138,12 +150,16 @@ class Birth:
             birth.fds[0 : len(plan.fds)] = plan.fds
         self._pending = ffi.new("struct pe_pending **")
         answer = lib.pe_begin_spawn(self._packed, len(self._packed), birth, self._pending)
+        if answer < 0:
+            _let_go(self._landing)
         _check(answer, "clone a child")
 
     def end(self) -> Child:
         """Wait until it has walked its plan, one way or the other; `hear` tells which."""
         born = ffi.new("struct pe_child *")
-        _check(lib.pe_end_spawn(self._pending[0], born), "clone a child")
+        answer = lib.pe_end_spawn(self._pending[0], born)
+        _let_go(self._landing)
+        _check(answer, "clone a child")
         return Child(born.pid, born.pidfd, born.report, self._plan)
 
 
@@ -293,9 +309,7 @@ class Joiner:
         birth = ffi.new("struct pe_birth *")
         birth.unshare = plan.unshare
         birth.init = plan.init
-        landing = _program("landing")
-        if plan.init and not landing.mode_stays:  # it stays in the container, who may take its x
-            landing = _seal("landing")
+        landing = _landing_for(plan)
         birth.program = landing.fd
         birth.cgroup = plan.cgroup
         birth.stdio = stdio
@@ -305,8 +319,7 @@ class Joiner:
         try:
             return self._spawn(plan, packed, birth)
         finally:
-            if landing.fd != program("landing"):
-                os.close(landing.fd)
+            _let_go(landing)
 
     def _spawn(self, plan: Plan, packed: bytes, birth: object) -> Child:
         report = ffi.new("int *")

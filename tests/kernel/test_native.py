@@ -25,6 +25,7 @@ pytestmark = pytest.mark.kernel
 
 NOT_OPEN = 9_999
 PR_GET_DUMPABLE = 3
+RELEASE = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
 WITH_OUR_PATH = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -418,8 +419,7 @@ def test_who_reaps_all_children_still_lets_us_know_how_ours_ended(house):
         pid, status = os.waitpid(child.pid, 0)
         assert (pid, os.waitstatus_to_exitcode(status)) == (child.pid, 7)
         end = native.wait(child.pidfd)
-        told = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (6, 15)
-        assert end.exit_code == (7 if told else None)
+        assert end.exit_code == (7 if RELEASE >= (6, 15) else None)
 
 
 # --- the landing ---
@@ -745,6 +745,10 @@ def test_there_may_be_hundreds_of_layers(tmp_path):
         layer.mkdir()
         (layer / f"from-{n}").touch()
         layers.append(str(layer))
+    if RELEASE < (6, 7):  # overlayfs knows no lowerdir+
+        with pytest.raises(KernelError, match="E2BIG"):
+            native.overlay(tuple(layers))
+        return
     root = native.overlay(tuple(layers))
     try:
         assert len(names_in(root)) == 300

@@ -570,11 +570,8 @@ def test_another_s_shared_memory_is_shared(house, joiner):
         assert seen["namespaces"]["mnt"] != os.readlink(f"/proc/{first.pid}/ns/mnt")
 
 
-def test_what_another_has_put_in_the_place_of_its_shared_memory_is_not_taken(
-    house, joiner, tmp_path
-):
-    (tmp_path / "shm").mkdir()
-    mounts = (bind(tmp_path / "shm", "/dev/shm"),)
+def test_what_another_has_put_in_the_place_of_its_shared_memory_is_not_taken(house, joiner):
+    mounts = (bind("/sys", "/dev/shm"),)
     with running(house.container("sleep", "60", mounts=mounts), joiner=joiner) as first:
         around = {"fds": (first.pidfd,), "ipc_target": 1}
         shared = Namespaces(ipc="container:first")
