@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
+from pyengine.containers import recovery
 from pyengine.containers.house import House
 from pyengine.errors import ContainerNotFound, WrongState
 from pyengine.linux.cgroup import Cgroup
@@ -29,9 +30,12 @@ def state_of(house: House, container_id: str) -> ContainerState:
         dead = running.is_over  # we hold its pidfd: its number cannot be anybody else's
     else:
         dead = not is_alive(state.pid, state.start_time)
-    if dead:  # its end is about to be recorded by its watcher
-        return evolve(state, status=Status.EXITED, pid=0, start_time=0)
-    return state
+    if not dead:
+        return state
+    ended = evolve(state, status=Status.EXITED, pid=0, start_time=0)
+    if recovery.watcher_lives(house.layout, state.watcher):  # who is about to record its end
+        return ended
+    return evolve(ended, exit_code=recovery.UNKNOWN_EXIT, error=recovery.UNWATCHED)
 
 
 def status_of(house: House, container_id: str) -> Status:

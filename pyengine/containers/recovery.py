@@ -9,6 +9,7 @@ an owner directory that somebody holds locked   its process lives               
 … that nobody holds, or whose process is gone   its process was killed              all of it goes
 … of a process that is being made (``.new-``)   not true yet                        nothing, or it
                                                                                     goes with age
+… of a dead process (``.dead-``)                its removal is not done             it is done
 a container in such a directory                 it died with its process            killed, removed
 a container of ``none`` that says it runs,      its watcher was killed              killed, marked
 watched by a process that is gone                                                   as exited
@@ -36,6 +37,10 @@ from pyengine.store.layout import STEADY, Layout
 UNKNOWN_EXIT = 137
 """The exit code of a program that died with its watcher: it got SIGKILL (128 + 9)."""
 
+UNWATCHED = "its watcher was killed"
+"""Why nobody knows more."""
+
+_DEAD = ".dead-"
 _ABANDONED = 60.0
 """Seconds after which a directory that was being made is nobody's any more."""
 
@@ -45,12 +50,12 @@ def recover(layout: Layout, hierarchy: Hierarchy) -> None:
     gone = False
     for name, lock in owners.orphans(layout, _lives):
         try:
-            if name != STEADY:
-                _remove_owner(layout, hierarchy, name)
+            if name != STEADY:  # out of sight first: nobody shall see half of it
+                _hide(layout, name)
                 gone = True
         finally:
             os.close(lock)
-    _sweep_staged(layout)
+    _sweep_hidden(layout, hierarchy)
     if gone:
         _sweep_names(layout)
     for container_id in owners.containers_of(layout, STEADY):
@@ -72,7 +77,14 @@ def watcher_lives(layout: Layout, watcher: str) -> bool:
     return owner is not None and _lives(owner)
 
 
-def _remove_owner(layout: Layout, hierarchy: Hierarchy, name: str) -> None:
+def _hide(layout: Layout, name: str) -> None:
+    try:
+        os.rename(f"{layout.owners}/{name}", f"{layout.owners}/{_DEAD}{name}")
+    except FileNotFoundError:  # another process was quicker
+        return
+
+
+def _bury(layout: Layout, hierarchy: Hierarchy, name: str) -> None:
     for container_id in owners.containers_of(layout, name):
         end_cgroup(layout, hierarchy, name, container_id)
     parent = os.open(layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -109,7 +121,6 @@ def settle(layout: Layout, hierarchy: Hierarchy, container_id: str) -> None:
     if watcher_lives(layout, state.watcher):
         return
     end_cgroup(layout, hierarchy, STEADY, container_id)
-    error = "its watcher was killed"
     exited = evolve(
         state,
         status=Status.EXITED,
@@ -117,7 +128,7 @@ def settle(layout: Layout, hierarchy: Hierarchy, container_id: str) -> None:
         start_time=0,
         exit_code=UNKNOWN_EXIT,
         finished=time.time(),
-        error=error,
+        error=UNWATCHED,
     )
     records.write(home.state, exited)
 
@@ -133,22 +144,16 @@ def _remove_half_made(layout: Layout, container_id: str) -> None:
         os.close(parent)
 
 
-def _sweep_staged(layout: Layout) -> None:
-    """Owner directories that never came to be."""
-    try:
-        staged = [name for name in os.listdir(layout.owners) if name.startswith(".new-")]
-    except FileNotFoundError:
-        return
-    for name in staged:
-        if _age(f"{layout.owners}/{name}") < _ABANDONED:
-            continue
-        parent = os.open(layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sweep_hidden(layout: Layout, hierarchy: Hierarchy) -> None:
+    """Owner directories of the dead, and those that never came to be."""
+    for name in os.listdir(layout.owners):
         try:
-            native.remove_tree(parent, name)
-        except KernelError:
+            if name.startswith(_DEAD) or (
+                name.startswith(owners.STAGED) and _age(f"{layout.owners}/{name}") > _ABANDONED
+            ):
+                _bury(layout, hierarchy, name)
+        except KernelError:  # another process is at it too
             continue
-        finally:
-            os.close(parent)
 
 
 def _sweep_names(layout: Layout) -> None:

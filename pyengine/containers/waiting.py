@@ -8,7 +8,6 @@ import time
 
 from pyengine.containers import recovery
 from pyengine.containers.house import House
-from pyengine.containers.looking import state_of, status_of
 from pyengine.containers.running import Running
 from pyengine.errors import ContainerNotFound, InvalidRequest, KernelError, TimedOut, Unsupported
 from pyengine.linux import process
@@ -41,8 +40,9 @@ def wait(
         while True:
             running = house.running.get(container_id)
             if running is None:
-                if status_of(house, container_id) not in ALIVE:
-                    last = _exit_status(house.catalog.state(container_id))
+                state = house.catalog.state(container_id)
+                if state.status not in ALIVE:
+                    last = _exit_status(state)
                     if condition == "not-running":
                         return last
                 stopped = condition == "not-running"
@@ -116,7 +116,7 @@ def _next_run(
                 running = arrival.running or house.running.get(container_id)
                 if running is not None:
                     return running
-                state = state_of(house, container_id)
+                state = house.catalog.state(container_id)
                 if state.status not in ALIVE:
                     if or_stopped:
                         return None

@@ -16,7 +16,7 @@ from pyengine.store import records
 from pyengine.store.layout import Layout
 
 TRASH = ".trash"
-_STAGED = ".new-"
+STAGED = ".new-"
 
 
 @frozen
@@ -73,7 +73,7 @@ def claim(layout: Layout, owner: Owner) -> tuple[str, int]:
     The lock is there before the name is, so nobody takes it for an orphan.
     """
     name = f"{owner.pid}-{os.urandom(6).hex()}"
-    staged, path = f"{layout.owners}/{_STAGED}{name}", f"{layout.owners}/{name}"
+    staged, path = f"{layout.owners}/{STAGED}{name}", f"{layout.owners}/{name}"
     try:
         os.makedirs(f"{staged}/{TRASH}", 0o700)
         fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
