@@ -110,6 +110,7 @@ def test_samples_end_with_the_container(engine, image):
     next(samples)
     container.attach(stdin=True).stdin.close()
     assert len(list(samples)) < 100
+    container.wait(timeout=10)
     assert container.stats() == pyengine.Stats()
     with pytest.raises(WrongState):
         next(container.watch_stats())
