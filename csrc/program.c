@@ -22,7 +22,16 @@ static int has_slash(const char *name)
     return 0;
 }
 
-/* Returns only if it failed: -ENOENT, -EACCES for one that is there but may not be run, or another. */
+/* ENOENT of a file that is there is about its interpreter: after #!, or the loader of its format. */
+static int execute(const char *path, char **argv, char **envp)
+{
+    int error = (int)SYS(execve, path, argv, envp);
+
+    return error == -ENOENT && SYS(faccessat, AT_FDCWD, path, 0) == 0 ? -ELIBACC : error;
+}
+
+/* Returns only if it failed: -ENOENT, -EACCES or -ELIBACC for one that is there but may not be run or has no
+ * interpreter, or another. */
 int run_program(char **argv, char **envp)
 {
     char candidate[LONGEST];
@@ -33,7 +42,7 @@ int run_program(char **argv, char **envp)
     if (!*name)
         return -ENOENT;
     if (has_slash(name))
-        return (int)SYS(execve, name, argv, envp);
+        return execute(name, argv, envp);
     for (const char *from = path_of(envp); *from;) {
         const char *to = from;
         size_t n = 0;
@@ -47,8 +56,8 @@ int run_program(char **argv, char **envp)
             candidate[n++] = '/';
             for (size_t i = 0; i <= name_length; i++)
                 candidate[n + i] = name[i];
-            int error = (int)SYS(execve, candidate, argv, envp);
-            if (error == -EACCES)
+            int error = execute(candidate, argv, envp);
+            if (error == -EACCES || error == -ELIBACC)
                 answer = error;
             else if (error != -ENOENT && error != -ENOTDIR)
                 return error;

@@ -45,6 +45,8 @@ def _program_error(number: int, argv: tuple[str, ...]) -> EngineError:
         return NotExecutable(name, "permission denied")
     if number == errno.ENOEXEC:
         return NotExecutable(name, "exec format error", "is it for another architecture?")
+    if number == errno.ELIBACC:
+        return NotExecutable(name, _NO_INTERPRETER)
     if number == errno.E2BIG:
         return InvalidRequest("command", argv, why="its arguments and environment are too long")
     if number == errno.ELOOP:

@@ -60,6 +60,7 @@ def test_a_program_that_is_not_there_ends_with_127(number):
         (errno.EISDIR, "permission denied"),
         (errno.ENOEXEC, "exec format error"),
         (errno.ELOOP, "too many levels of symbolic links"),
+        (errno.ELIBACC, "its interpreter (after #!, or the loader of its format) is missing"),
         (errno.ETXTBSY, "Text file busy"),
         (errno.ENOMEM, "Cannot allocate memory"),
         (errno.ENOSPC, "No space left on device"),
