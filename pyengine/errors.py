@@ -87,7 +87,10 @@ class EngineError(Exception):
 
 def _shown(value: object) -> str:
     """Quote *value* as the user gave it, but never let a giant one fill the message."""
-    text = repr(value)
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:160]}… ({len(text)} characters)"
 
 
@@ -123,7 +126,8 @@ class NotFound(EngineError, LookupError):
     _kind = "object"
 
     def __str__(self) -> str:
-        return f"No such {self._kind}: {self.name}" + (f": {self.hint}" if self.hint else "")
+        text = f"No such {self._kind}: {_cut(self.name)}"
+        return text + (f": {_cut(self.hint)}" if self.hint else "")
 
 
 class ImageNotFound(NotFound):
@@ -159,9 +163,10 @@ class ExecutableNotFound(NotFound):
     def __str__(self) -> str:
         # docker's clients look for these very words (pitfall 13)
         if "/" in self.name:
-            text = f"exec: {self.name!r}: stat {self.name}: no such file or directory"
+            name = _cut(self.name)
+            text = f"exec: {_shown(self.name)}: stat {name}: no such file or directory"
         else:
-            text = f"exec: {self.name!r}: executable file not found in $PATH"
+            text = f"exec: {_shown(self.name)}: executable file not found in $PATH"
         return text + (f": {self.hint}" if self.hint else "")
 
 

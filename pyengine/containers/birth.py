@@ -17,7 +17,7 @@ from pyengine.containers.name_files import hosts_of, resolv_of
 from pyengine.containers.spares import Spares
 from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
 from pyengine.containers.sweeper import remove
-from pyengine.errors import EngineError, InvalidRequest, KernelError
+from pyengine.errors import EngineError, ImageNotFound, InvalidRequest, KernelError
 from pyengine.linux import native, probe
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.device_filter import DevicePolicy, device_policy
@@ -219,7 +219,10 @@ def _identity(
     """Who the program is. A root of one layer that nobody has written to is read as it is."""
     layers = record.layers
     if len(layers) == 1 and (is_new or not os.listdir(home.upper)):
-        return identity_in_layer(layers[0], spec.user, spec.group_add)
+        try:
+            return identity_in_layer(layers[0], spec.user, spec.group_add)
+        except FileNotFoundError as error:
+            raise ImageNotFound(spec.image, f"{layers[0]}: {error.strerror}") from error
     root = root_fd(record, home)
     try:
         return identity_in(root, spec.user, spec.group_add)

@@ -150,7 +150,7 @@ def _begin(
         record,
         home,
         Tools(house.layout, house.hierarchy, house.joiner, house.spares, _neighbour(house)),
-        is_new=state.started == 0,
+        is_new=not (state.started or state.finished),  # nor has anybody tried
         begun=begun,
         alive=alive,
     )

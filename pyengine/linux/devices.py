@@ -32,7 +32,9 @@ def devices_at(path: str) -> list[HostDevice]:
     except OSError as error:
         raise InvalidRequest("device", path, why=error.strerror or "cannot be looked at") from error
     if stat.S_ISDIR(found.st_mode):
-        return list(_below(path, 0))
+        if not (devices := list(_below(path, 0))):
+            raise InvalidRequest("device", path, why="there is no device node below it")
+        return devices
     if not _is_device(found.st_mode):
         raise InvalidRequest("device", path, why="it is not a device node")
     return [HostDevice(path, found.st_mode, found.st_rdev)]
