@@ -62,7 +62,7 @@ def read(path: str, kind: type[T]) -> T | None:
                 "use that version, or another root",
             )
         return from_plain(kind, plain)
-    except (ValueError, AttributeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise StoreError(path, f"is damaged: {error}", "remove the container it belongs to") from (
             error
         )
