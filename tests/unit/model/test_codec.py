@@ -85,7 +85,7 @@ def test_what_is_as_by_default_is_not_written():
     ],
 )
 def test_what_is_no_state_is_refused(plain):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\S"):
         from_plain(ContainerState, plain)
 
 
@@ -100,7 +100,6 @@ json_values = st.recursive(
 def test_any_json_is_a_record_or_a_reason(plain):
     try:
         found = from_plain(ContainerRecord, plain)
-    except ValueError as error:
-        assert str(error)
-    else:
-        assert isinstance(found, ContainerRecord)
+    except ValueError:
+        return
+    assert isinstance(found, ContainerRecord)

@@ -123,7 +123,6 @@ def test_a_container_to_compare_with_must_be_there():
 def test_any_text_is_a_filter_or_a_reason(filters):
     try:
         found = selected(**filters)
-    except InvalidRequest as error:
-        assert str(error)
-    else:
-        assert all(one in ALL for one in found)
+    except InvalidRequest:
+        return
+    assert all(one in ALL for one in found)
