@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Callable
@@ -11,13 +10,13 @@ from attrs import define, field, frozen
 
 from pyengine.containers.accounts import identity_in, identity_in_layer
 from pyengine.containers.compile import compile_plan
-from pyengine.containers.failure import start_error
+from pyengine.containers.failure import host_error, start_error
 from pyengine.containers.identity import Identity
 from pyengine.containers.name_files import hosts_of, resolv_of
 from pyengine.containers.spares import Spares
 from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
 from pyengine.containers.sweeper import remove
-from pyengine.errors import EngineError, ImageNotFound, InvalidRequest, KernelError
+from pyengine.errors import EngineError, ImageNotFound, InvalidRequest
 from pyengine.linux import native, probe
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.device_filter import DevicePolicy, device_policy
@@ -31,11 +30,6 @@ from pyengine.model.spec import ContainerSpec, DeviceRule
 from pyengine.store.layout import Home, Layout
 
 _LARGEST_NAME_FILE = 1 << 20
-_HINTS = {
-    errno.EMFILE: "this process has too many files open: raise its limit (ulimit -n)",
-    errno.ENFILE: "the host has too many files open: raise fs.file-max",
-}
-
 
 @frozen
 class Streams:
@@ -136,7 +130,7 @@ def give_birth(
         tools.spares.restock()
         failure = native.hear(child)
         if child.terminal >= 0:
-            streams = Streams(os.dup(child.terminal), child.terminal, -1)
+            streams = terminal_streams(child)
         if failure is not None:
             native.bury(child)
             raise start_error(failure, spec)
@@ -146,8 +140,7 @@ def give_birth(
         if cgroup is not None:
             cgroup.remove()
         if isinstance(error, OSError) and not isinstance(error, EngineError):
-            hint = _HINTS.get(error.errno or 0, "")
-            raise KernelError(error.errno or 0, "start the container", hint) from error
+            raise host_error(error, "start the container") from error
         raise
     finally:
         opened.close()
@@ -187,11 +180,32 @@ def _open_streams(spec: ContainerSpec, opened: _Open) -> tuple[tuple[int, int, i
     else:
         os.close(write)
         stdin = -1
-    out, out_end = os.pipe2(os.O_CLOEXEC)
-    opened.keep(out_end)
-    err, err_end = os.pipe2(os.O_CLOEXEC)
-    opened.keep(err_end)
-    return (read, out_end, err_end), Streams(stdin, out, err)
+    (out, err), ends = open_outputs(stdin)
+    for fd in ends:
+        opened.keep(fd)
+    return (read, *ends), Streams(stdin, out, err)
+
+
+def open_outputs(stdin: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Our ends of a program's outputs, and its own; if they cannot be had *stdin* is closed."""
+    made = [stdin] if stdin >= 0 else []
+    try:
+        made += (out := os.pipe2(os.O_CLOEXEC))
+        err = os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        for fd in made:
+            os.close(fd)
+        raise
+    return (out[0], err[0]), (out[1], err[1])
+
+
+def terminal_streams(child: native.Child) -> Streams:
+    """Our ends of *child*'s terminal; it is ended if they cannot be had."""
+    try:
+        return Streams(os.dup(child.terminal), child.terminal, -1)
+    except OSError:
+        native.end(child)
+        raise
 
 
 def root_fd(record: ContainerRecord, home: Home) -> int:

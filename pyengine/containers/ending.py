@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 
 from attrs import evolve
 
 from pyengine.containers.house import House
-from pyengine.containers.looking import cgroup_of, status_of
+from pyengine.containers.looking import cgroup_of, end_of, status_of
 from pyengine.containers.running import Running
 from pyengine.containers.waiting import ALIVE, PATIENCE, wait_end
-from pyengine.errors import ContainerNotFound, TimedOut, WrongState
+from pyengine.errors import ContainerNotFound, StoreError, TimedOut, WrongState
 from pyengine.linux import process
 from pyengine.model.record import ContainerRecord
 from pyengine.model.signals import SIGKILL, parse_signal
@@ -28,37 +27,31 @@ def record_end(house: House, running: Running) -> None:
         house.tell("oom", record)
     seconds = str(int(running.duration))
     house.tell("die", record, exitCode=str(exited.exit_code), execDuration=seconds)
-    if running.keep:
-        _write_end(house, running)
-    else:
+    if not running.keep:
         _discard(house, record)
+    elif not _write_end(house, running):
+        return
     house.running.pop(spec.id, None)
 
 
-def _write_end(house: House, running: Running) -> None:
-    exited = running.exit
+def _write_end(house: House, running: Running) -> bool:
+    """Whether it is written down; without space it is known as long as this process lives."""
+    container_id = running.spec.id
     try:
-        with house.catalog.locked(running.spec.id):
-            state = house.catalog.state(running.spec.id)
-            ended = evolve(
-                state,
-                status=Status.EXITED,
-                pid=0,
-                start_time=0,
-                finished=time.time(),
-                exit_code=exited.exit_code,
-                signal=exited.signal or 0,
-                oom_killed=exited.oom_killed,
-                error=exited.error,
-                stopped_by_hand=state.stopped_by_hand or running.stopped_by_hand,
-                watcher="",
-            )
-            house.catalog.write_state(running.spec.id, ended)
+        with house.catalog.locked(container_id):
+            state = house.catalog.state(container_id)
+            house.catalog.write_state(container_id, end_of(running, state))
     except ContainerNotFound:  # removed by force meanwhile
-        return
+        return True
+    except StoreError:
+        return False
+    return True
 
 
 def _discard(house: House, record: ContainerRecord) -> None:
+    known = house.running.get(record.spec.id)
+    if known is not None and known.done.is_set():  # its end could not be written down
+        house.running.pop(record.spec.id, None)
     try:
         path, afterwards = house.catalog.forsake(record.spec.id)
     except ContainerNotFound:

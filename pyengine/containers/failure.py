@@ -21,6 +21,20 @@ from pyengine.model.spec import ContainerSpec
 _NO_INTERPRETER = "its interpreter (after #!, or the loader of its format) is missing in the image"
 
 
+_HINTS = {
+    errno.EMFILE: "this process has too many files open: raise its limit (ulimit -n)",
+    errno.ENFILE: "the host has too many files open: raise fs.file-max",
+}
+
+
+def host_error(error: OSError, doing: str) -> EngineError:
+    """*error*, of a call that prepared something outside the child; it may be one of ours."""
+    if isinstance(error, EngineError):
+        return error
+    number = error.errno or 0
+    return KernelError(number, doing, _HINTS.get(number, ""))
+
+
 def start_error(failure: Failure, spec: ContainerSpec) -> EngineError:
     """The error for who wanted *spec* to run."""
     return join_error(failure, spec.argv, spec.workdir)
@@ -34,6 +48,8 @@ def join_error(failure: Failure, argv: tuple[str, ...], workdir: str) -> EngineE
         return NoSpace(failure.step.target or "the engine's root", str(failure.error()))
     explain = _EXPLAINED.get(failure.step.op)
     found = explain(failure.errno, failure.step, workdir) if explain is not None else None
+    if found is None and failure.errno in _HINTS:
+        return KernelError(failure.errno, str(failure.step), _HINTS[failure.errno])
     return found or failure.error()
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from attrs import evolve, frozen
 
 from pyengine.containers.accounts import identity_in
-from pyengine.containers.birth import Streams
+from pyengine.containers.birth import Streams, open_outputs, terminal_streams
 from pyengine.containers.collecting import Collector
 from pyengine.containers.compile import has_home
 from pyengine.containers.execution import Execution
-from pyengine.containers.failure import join_error
+from pyengine.containers.failure import host_error, join_error
 from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
@@ -61,6 +61,18 @@ def join(house: House, container_id: str, options: JoinOptions) -> Execution:
     record, state = require_running(house, container_id, "execute in")
     text = " ".join(map(shlex.quote, options.argv))
     house.tell(f"exec_create: {text}", record)
+    try:
+        execution = _join(house, record, state, options)
+    except OSError as error:
+        raise host_error(error, "put a program into the container") from error
+    house.tell(f"exec_start: {text}", record)
+    return execution
+
+
+def _join(
+    house: House, record: ContainerRecord, state: ContainerState, options: JoinOptions
+) -> Execution:
+    container_id = record.spec.id
     running = house.running.get(container_id)
     if running is not None:
         target = running.open_pidfd()
@@ -71,12 +83,10 @@ def join(house: House, container_id: str, options: JoinOptions) -> Execution:
     opened = [target]
     try:
         identity = _identity(record.spec, state, options)
-        execution = _spawn(house, record, options, identity, target, opened)
+        return _spawn(house, record, options, identity, target, opened)
     finally:
         for fd in opened:
             os.close(fd)
-    house.tell(f"exec_start: {text}", record)
-    return execution
 
 
 def _identity(
@@ -114,7 +124,7 @@ def _spawn(
         child = house.joiner.spawn(plan, theirs)
         failure = native.hear(child)
         if child.terminal >= 0:
-            streams = Streams(os.dup(child.terminal), child.terminal, -1)
+            streams = terminal_streams(child)
         if failure is not None:
             native.bury(child)
             workdir = options.workdir or record.spec.workdir
@@ -151,11 +161,9 @@ def _open_streams(
         opened.append(read)
     else:
         read, stdin = house.no_input(), -1
-    out, out_end = os.pipe2(os.O_CLOEXEC)
-    opened.append(out_end)
-    err, err_end = os.pipe2(os.O_CLOEXEC)
-    opened.append(err_end)
-    return (read, out_end, err_end), Streams(stdin, out, err)
+    (out, err), ends = open_outputs(stdin)
+    opened.extend(ends)
+    return (read, *ends), Streams(stdin, out, err)
 
 
 def _plan(

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from pyengine.containers import recovery
 from pyengine.containers.house import House
+from pyengine.containers.running import Running
 from pyengine.errors import ContainerNotFound, WrongState
 from pyengine.linux.cgroup import Cgroup
 from pyengine.linux.process import has_ended, is_alive, open_process
@@ -28,6 +29,8 @@ def state_of(house: House, container_id: str) -> ContainerState:
     running = house.running.get(container_id)
     if running is not None and running.born.pid == state.pid:
         dead = running.is_over  # we hold its pidfd: its number cannot be anybody else's
+        if running.done.is_set():
+            return end_of(running, state)  # there was no space to write it down
     else:
         dead = not is_alive(state.pid, state.start_time)
     if not dead:
@@ -36,6 +39,24 @@ def state_of(house: House, container_id: str) -> ContainerState:
     if recovery.watcher_lives(house.layout, state.watcher):  # who is about to record its end
         return ended
     return evolve(ended, exit_code=recovery.UNKNOWN_EXIT, error=recovery.UNWATCHED)
+
+
+def end_of(running: Running, state: ContainerState) -> ContainerState:
+    """The state after *state* of a container whose program has ended."""
+    exited = running.exit
+    return evolve(
+        state,
+        status=Status.EXITED,
+        pid=0,
+        start_time=0,
+        finished=state.started + running.duration,
+        exit_code=exited.exit_code,
+        signal=exited.signal or 0,
+        oom_killed=exited.oom_killed,
+        error=exited.error,
+        stopped_by_hand=state.stopped_by_hand or running.stopped_by_hand,
+        watcher="",
+    )
 
 
 def status_of(house: House, container_id: str) -> Status:

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable
 
-from pyengine.errors import EngineError
 from pyengine.linux import native
 from pyengine.store import records
 
@@ -35,6 +34,7 @@ class Sweeper:
         self._batch = ""
         self._count = 0
         self._afterwards: list[Callable[[], None]] = []
+        self._left: list[str] = []  # what could not be removed at once
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -44,14 +44,16 @@ class Sweeper:
         *afterwards* is called some time later, on whatever thread. Raises `StoreError`.
         """
         with self._lock:
+            self._batch = self._batch or self._new_batch()
+            place = f"{self._batch}/{self._count}" if self._batch else self._new_place()
             try:
-                if not self._batch:
-                    self._batch = self._new_batch()
-                os.rename(path, f"{self._batch}/{self._count}")
+                os.rename(path, place)
             except OSError as error:
                 if error.errno == errno.ENOENT:
                     return False
                 records.refuse(path, error)
+            if not self._batch:
+                self._left.append(place)
             self._count += 1
             self._afterwards.append(afterwards)
             late = self._closed or self._count > _MOST
@@ -70,9 +72,16 @@ class Sweeper:
         if thread is not None:
             thread.join()
 
+    def _new_place(self) -> str:
+        return f"{self._place()}/batch-{os.urandom(6).hex()}"
+
     def _new_batch(self) -> str:
-        batch = f"{self._place()}/batch-{os.urandom(6).hex()}"
-        os.mkdir(batch, 0o700)
+        """A directory for many; nothing where there is no space even for that."""
+        batch = self._new_place()
+        try:
+            os.mkdir(batch, 0o700)
+        except OSError:
+            return ""
         return batch
 
     def _wake(self) -> None:
@@ -98,13 +107,16 @@ class Sweeper:
             batch, self._count = self._batch, 0
             self._batch = "" if self._closed else self._new_batch()
             afterwards, self._afterwards = self._afterwards, []
+            left, self._left = [*self._left, batch], []
         for call in afterwards:
             call()
-        if batch:
+        for path in left:
             try:
-                remove(batch)
-            except EngineError:  # what is left goes with this process's owner directory
-                return
+                if path:
+                    remove(path)
+            except OSError:  # for want of a descriptor, say; in the end it goes with our directory
+                with self._lock:
+                    self._left.append(path)
 
 
 def remove(path: str) -> None:

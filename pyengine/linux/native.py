@@ -185,6 +185,18 @@ def bury(child: Child) -> None:
     if child.pidfd >= 0:
         wait(child.pidfd)
         os.close(child.pidfd)
+    elif child.pid > 0:
+        _end_unheld(child.pid)
+
+
+def _end_unheld(pid: int) -> None:
+    """Kill and reap a child of which there was no room for a pidfd, if it is one of ours."""
+    try:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return
 
 
 def hear_birth(child: Child) -> bool:
@@ -223,6 +235,9 @@ def hear(child: Child) -> Failure | None:
     return child.failure
 
 
+_RECEIVE = Step("report", doing="take over its descriptors")
+
+
 def _take_word(child: Child, said: Any) -> bool:
     """Hear one word from *child* and keep what it tells; False once there are no more."""
     if (answer := lib.pe_hear(child.report, said)) < 0:
@@ -231,7 +246,10 @@ def _take_word(child: Child, said: Any) -> bool:
         return False
     if said.word == _RUNNING:
         return False
-    if said.word == _TERMINAL and child.terminal < 0:
+    if said.word in (_TERMINAL, _BORN) and said.fd < 0:  # we have no room for its descriptor
+        child.pid = said.pid if said.word == _BORN else child.pid
+        child.failure = child.failure or Failure(errno.EMFILE, _RECEIVE)
+    elif said.word == _TERMINAL and child.terminal < 0:
         child.terminal = said.fd
     elif said.word == _BORN and child.pidfd < 0:
         child.pid, child.pidfd = said.pid, said.fd
