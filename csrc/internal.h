@@ -49,6 +49,7 @@ struct walker {
     int null;       /* a null device nobody could have swapped */
     int empty;      /* an empty read-only directory */
     int report;
+    int (*enter)(struct walker *walker); /* PE_ENTER, for those who can */
 };
 
 /* steps.c */

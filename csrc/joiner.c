@@ -6,10 +6,14 @@
  * holds nothing, is sealed, and is small enough to clone for next to nothing.
  *
  *     engine                    joiner                      child (the engine's, not ours)
- *     request + fds + plan ->   enter the pid namespace
- *                               clone(CLONE_PARENT)    ->   BORN {pid, pidfd}
- *                               leave it again              join the rest, walk the steps
- *                                                           become the program
+ *     request + fds + plan ->   clone(CLONE_PARENT)    ->   BORN {pid, pidfd}
+ *                                                           walk the steps, become the program
+ *
+ * Whoever joins has an usher, who joins what is to be joined but the pid
+ * namespace, and lets go of all he has, before the child is born inside:
+ *
+ *                               clone(CLONE_PARENT)    ->   USHER {pid, pidfd}, walks the first steps
+ *                                                           PE_ENTER: clone(CLONE_PARENT)    ->   BORN
  *
  * fd 3 is the engine.  When it is gone, so are we. */
 #include "join.h"
@@ -100,21 +104,69 @@ static int execute(const struct pe_plan *head, const char *plan, int init)
     return (int)SYS(execveat, init, "", texts, envp, AT_EMPTY_PATH);
 }
 
+/* A child on its way, and what it was asked with. */
+struct visit {
+    struct walker walker; /* first: enter() finds the rest by it */
+    const struct join_request *request;
+    const int *fds;
+};
+
+/* Be born in the target's pid namespace, by one who has left the host behind and stays outside.
+ *
+ * From its first moment there a process is seen, by way of /proc, by whoever has CAP_SYS_PTRACE in that
+ * container: had it the host's root still, or a descriptor of ours, it would be their way out
+ * (CVE-2016-9962). */
+static int enter(struct walker *walker)
+{
+    const struct visit *visit = (const struct visit *)(const void *)walker;
+    struct pe_said said = {.word = PE_BORN, .fd = -1};
+    struct clone_args args = {
+        .flags = CLONE_PARENT | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)&said.fd,
+    };
+
+    TRY(SYS(setns, visit->fds[JOIN_TARGET], CLONE_NEWPID));
+    for (int i = 0; i < visit->request->n_fds; i++)
+        SYS(close, visit->fds[i]);
+    long pid = TRY(SYS(clone3, &args, sizeof args));
+    if (pid == 0)
+        return 0;
+    said.pid = (int)pid;
+    if (say(REPORT_FD, &said) < 0) /* nobody would ever know of it */
+        SYS(pidfd_send_signal, said.fd, SIGKILL, NULL, 0);
+    leave(0);
+}
+
+static int has_usher(const char *plan)
+{
+    const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
+    const struct pe_step *steps = (const struct pe_step *)(const void *)(plan + head->steps);
+
+    for (uint32_t i = 0; i < head->n_steps; i++)
+        if (steps[i].op == PE_ENTER)
+            return 1;
+    return 0;
+}
+
 static _Noreturn void child_main(const struct join_request *request, const char *plan, const int *fds)
 {
     const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
     struct pe_said said = {.word = PE_FAILED, .step = PE_ARRANGE, .fd = -1};
-    struct walker walker = new_walker(plan, fds + JOIN_TARGET, REPORT_FD);
+    struct visit visit = {new_walker(plan, fds + JOIN_TARGET, REPORT_FD), request, fds};
+    int report = fds[JOIN_REPORT];
 
+    visit.walker.enter = enter;
     restore_signals();
     said.error = head->n_argv + head->n_envp + 3 > MOST_TEXTS ? E2BIG : -arrange_fds(fds);
-    if (!said.error)
-        said.error = -walk(&walker, &said.step);
+    if (!said.error) {
+        report = REPORT_FD;
+        said.error = -walk(&visit.walker, &said.step);
+    }
     if (!said.error) {
         said.step = PE_EXECUTE;
         said.error = -execute(head, plan, request->init ? fds[request->n_fds - 1] : -1);
     }
-    SYS(write, fds[JOIN_REPORT], &said, sizeof said);
+    SYS(write, report, &said, sizeof said);
     leave(said.error == ENOENT ? 127 : 126);
 }
 
@@ -143,7 +195,7 @@ static long clone_child(const struct join_request *request, const int *fds, int 
 
 static void answer(const struct join_request *request, const char *plan, const int *fds)
 {
-    struct pe_said said = {.word = PE_BORN, .fd = -1};
+    struct pe_said said = {.word = has_usher(plan) ? PE_USHER : PE_BORN, .fd = -1};
     long pid = clone_child(request, fds, &said.fd);
 
     if (pid == 0)

@@ -46,8 +46,9 @@ enum pe_op {
     PE_KEEPCAPS,      /* keep capabilities when the ids change */
     PE_IDS,           /* flags: user; fd: group */
     PE_CAPS,          /* flags: permitted and effective; nothing inheritable or ambient */
-    PE_PDEATHSIG,     /* flags: signal; fd: pidfd of the process whose death it tells */
-    PE_NULL_STDIN     /* standard input becomes the container's own null device */
+    PE_PDEATHSIG,     /* flags: signal; fd: pidfd of the process whose death it tells; -1: ask the report */
+    PE_NULL_STDIN,    /* standard input becomes the container's own null device */
+    PE_ENTER          /* the rest is a child's, in the target's pid namespace and without the birth's fds */
 };
 
 #define PE_BIND_RECURSIVE 0x100000000
@@ -107,15 +108,15 @@ enum pe_stage {
     PE_ARRANGE = -3  /* its file descriptors */
 };
 
-enum pe_word { PE_RUNNING, PE_FAILED, PE_BORN, PE_TERMINAL };
+enum pe_word { PE_RUNNING, PE_FAILED, PE_BORN, PE_TERMINAL, PE_USHER };
 
 /* What a child says on its way. */
 struct pe_said {
     int word;
     int step;  /* FAILED: index into the plan's steps, or an enum pe_stage */
     int error; /* FAILED: errno */
-    int pid;   /* BORN */
-    int fd;    /* BORN: its pidfd; TERMINAL: the master; else -1 */
+    int pid;   /* BORN; USHER: who will give birth, and has to be reaped as well */
+    int fd;    /* BORN, USHER: its pidfd; TERMINAL: the master; else -1 */
 };
 
 struct pe_end {

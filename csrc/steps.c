@@ -179,11 +179,17 @@ static int step_caps(struct walker *walker, const struct pe_step *step)
 /* A parent that died before we asked will never be told about: look for ourselves. */
 static int step_pdeathsig(struct walker *walker, const struct pe_step *step)
 {
-    struct pollfd owner = {.fd = step->fd < 0 ? -1 : walker->fds[step->fd], .events = POLLIN};
+    struct pollfd owner = {.fd = step->fd < 0 ? walker->report : walker->fds[step->fd], .events = POLLIN};
     struct timespec now = {0};
 
     TRY(SYS(prctl, PR_SET_PDEATHSIG, step->flags, 0, 0, 0));
     return TRY(SYS(ppoll, &owner, 1, &now, NULL, 0)) ? -ESRCH : 0;
+}
+
+static int step_enter(struct walker *walker, const struct pe_step *step)
+{
+    (void)step;
+    return walker->enter ? walker->enter(walker) : -ENOSYS;
 }
 
 static step_function *const functions[] = {
@@ -227,6 +233,7 @@ static step_function *const functions[] = {
     [PE_CAPS] = step_caps,
     [PE_PDEATHSIG] = step_pdeathsig,
     [PE_NULL_STDIN] = step_null_stdin,
+    [PE_ENTER] = step_enter,
 };
 
 struct walker new_walker(const char *plan, const int *fds, int report)

@@ -179,7 +179,10 @@ def _plan(
         *(options.workdir, options.tty, options.console_size, options.open_stdin),
         *(options.privileged, identity, len(seat.tasks)),
     )
-    steps = running.join_plans.get(key) if running is not None else None
+    if options.privileged and running is not None:
+        running.has_tracers = True
+    ushered = _needs_usher(spec, running)
+    steps = running.join_plans.get((ushered, key)) if running is not None else None
     if steps is None:
         steps = compile_join(
             spec,
@@ -187,9 +190,10 @@ def _plan(
             identity,
             tasks=len(seat.tasks),
             held=held() if options.privileged else 0,
+            ushered=ushered,
         )
         if running is not None and len(running.join_plans) < _MOST_PLANS:
-            running.join_plans[key] = steps
+            running.join_plans[ushered, key] = steps
     return Plan(
         argv=options.argv,
         env=environment(spec, options, identity),
@@ -197,25 +201,43 @@ def _plan(
         fds=(native.own_pidfd(os.getpid()), *seat.tasks),
         cgroup=seat.v2,
         target=target,
-        joined=joined_namespaces(spec),
+        joined=joined_namespaces(spec, ushered=ushered),
     )
 
 
-def joined_namespaces(spec: ContainerSpec) -> int:
-    """The CLONE_NEW* flags of the namespaces that a program shares with *spec*'s."""
-    return _SHARED | (p.NEWPID if spec.namespaces.pid != "host" else 0)
+def joined_namespaces(spec: ContainerSpec, *, ushered: bool) -> int:
+    """The CLONE_NEW* flags of the namespaces that the joiner shares with *spec*'s."""
+    inside = spec.namespaces.pid != "host" and not ushered
+    return _SHARED | (p.NEWPID if inside else 0)
+
+
+def _needs_usher(spec: ContainerSpec, running: Running | None) -> bool:
+    """Whether somebody inside may trace who is about to join: others never get at the joiner,
+    which is not dumpable (ptrace(2)), and for them the way in is a process shorter.
+    """
+    if spec.namespaces.pid == "host":
+        return False  # there the host's processes are seen anyway
+    traces = "CAP_SYS_PTRACE" in spec.security.capabilities or spec.namespaces.pid != "private"
+    return traces or running is None or running.has_tracers
 
 
 _MOST_PLANS = 8
 
 
 def compile_join(
-    spec: ContainerSpec, options: JoinOptions, identity: Identity, *, tasks: int, held: int
+    spec: ContainerSpec,
+    options: JoinOptions,
+    identity: Identity,
+    *,
+    tasks: int,
+    held: int,
+    ushered: bool,
 ) -> Block:
     """Everything a child does between being cloned and running as one of *spec*'s programs.
 
     Its fds are the owner's pidfd and *tasks* v1 ``tasks`` files; *held* is the mask of what a
-    privileged program can be given. Pure: the order is `compile_plan`'s.
+    privileged program can be given. *ushered*, it is born inside once all of the host is left
+    behind, its root and these fds too. Pure: the order is `compile_plan`'s.
     """
     seccomp = spec.security.seccomp
     steps = [
@@ -225,8 +247,10 @@ def compile_join(
         ),
         *_oom_score(spec),
         Step("setns", fd=p.JOIN_TARGET, flags=_SHARED, doing="join the container's namespaces"),
-        Step("setsid"),
     ]
+    if ushered:
+        steps.append(Step("enter", doing="be born inside the container"))
+    steps.append(Step("setsid"))
     if options.tty:
         rows, columns = options.console_size
         steps.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
@@ -237,7 +261,7 @@ def compile_join(
         spec.security,
         identity,
         None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
-        owner=p.JOIN_FDS,
+        owner=-1 if ushered else p.JOIN_FDS,
         own_stdio=True,
         capabilities=mask(NAMES) & held if options.privileged else None,
     )

@@ -64,6 +64,7 @@ class Running:
         self.feeder: Feeder | None = None
         self.keep = True
         self.stopped_by_hand = False
+        self.has_tracers = False  # whether a program that may trace others was put inside
         self.resume: Callable[[int], None] = lambda _: None
         self._on_end = on_end
         self._listeners: tuple[Listener, ...] = ()

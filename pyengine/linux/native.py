@@ -30,7 +30,7 @@ if lib.pe_abi() != ABI:  # a stale extension beside newer Python, or the other w
         "build it again (pip install .)"
     )
 
-_RUNNING, _FAILED, _BORN, _TERMINAL = range(4)
+_RUNNING, _FAILED, _BORN, _TERMINAL, _USHER = range(5)
 _CLONE, _ARRANGE = -2, -3  # enum pe_stage
 _MFD_EXEC = 0x10
 
@@ -60,6 +60,7 @@ class Child:
     report: int
     plan: Plan = field(repr=False)
     terminal: int = -1  # the master of its terminal, once it has said so
+    usher: tuple[int, int] = (0, -1)  # pid and pidfd of who brings it into its container
     failure: Failure | None = None  # what it has said of that before `hear` listened
 
 
@@ -228,11 +229,26 @@ def hear(child: Child) -> Failure | None:
         raise
     os.close(child.report)
     child.report = -1
+    _dismiss_usher(child)
     if child.failure is None and child.pidfd < 0:  # the joiner was killed
         child.failure = Failure(errno.EPIPE, _step_at(child.plan, _CLONE))
     if child.failure is not None and child.pidfd >= 0:
         send_signal(child.pidfd, signal.SIGKILL)  # whoever waits for it now shall not wait long
     return child.failure
+
+
+def _dismiss_usher(child: Child) -> None:
+    """Reap him; he has nothing more to say, so he is gone or about to go."""
+    pid, pidfd = child.usher
+    child.usher = 0, -1
+    try:
+        if pidfd >= 0:
+            wait(pidfd)
+            os.close(pidfd)
+        elif pid > 0:  # there was no room for his descriptor
+            os.waitpid(pid, 0)
+    except ChildProcessError:  # the host program has
+        return
 
 
 _RECEIVE = Step("report", doing="take over its descriptors")
@@ -246,7 +262,9 @@ def _take_word(child: Child, said: Any) -> bool:
         return False
     if said.word == _RUNNING:
         return False
-    if said.word in (_TERMINAL, _BORN) and said.fd < 0:  # we have no room for its descriptor
+    if said.word == _USHER and child.usher == (0, -1):
+        child.usher = said.pid, said.fd
+    elif said.word in (_TERMINAL, _BORN) and said.fd < 0:  # we have no room for its descriptor
         child.pid = said.pid if said.word == _BORN else child.pid
         child.failure = child.failure or Failure(errno.EMFILE, _RECEIVE)
     elif said.word == _TERMINAL and child.terminal < 0:

@@ -103,10 +103,11 @@ join_options = st.builds(
 )
 
 
-@given(specs, join_options, identities, st.integers(0, 3))
+@given(specs, join_options, identities, st.integers(0, 3), st.booleans())
 @modest
-def test_who_joins_enters_first_and_gives_up_last(spec, options, identity, tasks):
-    plan = compile_join(spec, options, identity, tasks=tasks, held=mask(NAMES[:30]))
+def test_who_joins_enters_first_and_gives_up_last(spec, options, identity, tasks, ushered):
+    held = mask(NAMES[:30])
+    plan = compile_join(spec, options, identity, tasks=tasks, held=held, ushered=ushered)
     (enter,), (chdir,), (bound,) = (places(plan, op) for op in ("setns", "chdir", "bound"))
     # what is outside is reached for before the container is entered, and never again
     assert all(number < enter for number in places(plan, "cgroup", "proc_write"))
@@ -117,10 +118,16 @@ def test_who_joins_enters_first_and_gives_up_last(spec, options, identity, tasks
     assert step.fd == p.JOIN_TARGET
     assert step.flags & p.NEWNS
     assert not step.flags & p.NEWPID
-    assert bool(joined_namespaces(spec) & p.NEWPID) == (spec.namespaces.pid != "host")
-    for one in plan.steps:
-        if one.op in ("cgroup", "pdeathsig"):
-            assert p.JOIN_FDS <= one.fd <= p.JOIN_FDS + tasks
+    joined = joined_namespaces(spec, ushered=ushered)
+    assert bool(joined & p.NEWPID) == (spec.namespaces.pid != "host" and not ushered)
+    (deathsig,) = (one for one in plan.steps if one.op == "pdeathsig")
+    for one in (*(s for s in plan.steps if s.op == "cgroup"), *([deathsig] * (not ushered))):
+        assert p.JOIN_FDS <= one.fd <= p.JOIN_FDS + tasks
+    # with an usher nothing that follows the entrance has any of the host's descriptors
+    assert places(plan, "enter") == [enter + 1] * ushered
+    if ushered:
+        assert deathsig.fd == -1
+        assert places(plan, "cgroup", "proc_write", "setns")[-1] < enter + 1
     # CVE-2024-21626: never make a working directory for who joins
     assert plan.steps[chdir].flags == 0
     assert plan.steps[chdir].target == (options.workdir or spec.workdir)
@@ -130,7 +137,7 @@ def test_who_joins_enters_first_and_gives_up_last(spec, options, identity, tasks
 @modest
 def test_who_joins_gets_no_more_than_the_container_has_unless_privileged(spec, options, identity):
     held = mask(NAMES[:30])
-    plan = compile_join(spec, options, identity, tasks=0, held=held)
+    plan = compile_join(spec, options, identity, tasks=0, held=held, ushered=False)
     wanted = held if options.privileged else mask(spec.security.capabilities)
     (bound,) = (s for s in plan.steps if s.op == "bound")
     assert bound.flags == wanted
