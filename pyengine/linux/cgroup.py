@@ -294,6 +294,7 @@ class Cgroup:
         path = self._make_below(tree, above)
         self.v1_paths[tree] = path
         if tree == self.hierarchy.v1.get("cpuset"):
+            self.hierarchy.prepare(tree, above)  # another engine may just have made it anew
             inherit_cpuset(tree + above, path)
         write_all(path, writes)
 
@@ -316,9 +317,9 @@ class Cgroup:
         """Make the directory of this container in *tree*, and what is above it if need be."""
         path = f"{tree}{above}/{self.name}"
         for _ in range(16):
-            if not self.hierarchy.is_prepared(tree + above):
-                self.hierarchy.prepare(tree, above)
             try:
+                if not self.hierarchy.is_prepared(tree + above):
+                    self.hierarchy.prepare(tree, above)
                 os.mkdir(path, 0o755)
             except FileNotFoundError:  # another engine has tidied it away
                 self.hierarchy.forget(tree + above)
