@@ -91,6 +91,8 @@ def _shown(value: object) -> str:
 
 
 def _cut(text: str) -> str:
+    if not text.isprintable():  # a terminal that shows it shall not do what it says
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= 200 else f"{text[:160]}… ({len(text)} characters)"
 
 

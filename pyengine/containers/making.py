@@ -37,6 +37,10 @@ def create(house: House, options: ContainerOptions) -> ContainerRecord:
     Raises `InvalidRequest`, `ImageNotFound`, `AlreadyExists` (its name), `StoreError`; then
     nothing of it is left.
     """
+    if options.stdin is not None:
+        why = "whoever starts it feeds it"
+        remedy = "stdin_open=True, and attach(stdin=True) before its start"
+        raise InvalidRequest("stdin", options.stdin, why=why, expected=remedy)
     drafted = draft(house, options)
     try:
         return publish(house, drafted)
