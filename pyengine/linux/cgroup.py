@@ -321,12 +321,12 @@ class Cgroup:
                 if not self.hierarchy.is_prepared(tree + above):
                     self.hierarchy.prepare(tree, above)
                 os.mkdir(path, 0o755)
-            except FileNotFoundError:  # another engine has tidied it away
-                self.hierarchy.forget(tree + above)
             except FileExistsError:
                 raise AlreadyExists("cgroup", path) from None
             except OSError as error:
-                raise KernelError(error.errno or errno.EIO, f"make cgroup {path}") from error
+                if error.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise KernelError(error.errno or errno.EIO, f"make cgroup {path}") from error
+                self.hierarchy.forget(tree + above)  # another engine has tidied it away
             else:
                 return path
         raise KernelError(errno.ENOENT, f"make cgroup {path}", hint="its parent keeps vanishing")
