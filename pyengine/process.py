@@ -25,9 +25,8 @@ __all__ = ["InputWriter", "OutputChunk", "Process"]
 class InputWriter:
     """A program's standard input; writing waits until the program takes it."""
 
-    def __init__(self, fd: int, *, is_terminal: bool = False) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._is_terminal = is_terminal
 
     def write(self, data: bytes) -> int:
         """Write all of *data* and answer its length.

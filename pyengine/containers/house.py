@@ -70,11 +70,6 @@ class House:
                 recovery.recover(self.layout, self.hierarchy)
                 self._is_open = True
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether `close` has begun."""
-        return self._is_closed
-
     def begin_close(self) -> bool:
         """Let nobody enter any more; False where there is nothing (more) to close."""
         if os.getpid() != self._pid:  # a fork: its lock may be held by a thread that stayed behind

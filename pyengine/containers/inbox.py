@@ -68,11 +68,6 @@ class Inbox:
             self._ended = True
             self._ready.notify_all()
 
-    @property
-    def is_ended(self) -> bool:
-        """Whether nothing more will come (some may still wait to be read)."""
-        return self._ended
-
     def next(self, stream: str | None = None, timeout: float | None = None) -> OutputChunk | None:
         """The oldest piece, of *stream* if given; `None` after the last. Raises `TimedOut`."""
         deadline = None if timeout is None else time.monotonic() + timeout

@@ -15,13 +15,3 @@ def set_window_size(fd: int, rows: int, columns: int) -> None:
         fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("=4H", rows, columns, 0, 0))
     except OSError as error:
         raise KernelError(error.errno or 0, "resize the terminal") from error
-
-
-def window_size(fd: int) -> tuple[int, int]:
-    """Rows and columns of the terminal *fd*; zeros where it is none."""
-    try:
-        answer = fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8))
-    except OSError:
-        return 0, 0
-    rows, columns, _, _ = struct.unpack("=4H", answer)
-    return rows, columns
