@@ -103,6 +103,21 @@ def _mask(names: tuple[str, ...] | frozenset[str]) -> int:
     return bits
 
 
+def names_of(bits: int) -> tuple[str, ...]:
+    """The names of what is set in the mask *bits*, in the order of their numbers.
+
+    A bit that is newer than this table has its number for a name, such as ``CAP_41``.
+
+    >>> names_of(0x200001)
+    ('CAP_CHOWN', 'CAP_SYS_ADMIN')
+    """
+    return tuple(
+        NAMES[number] if number < len(NAMES) else f"CAP_{number}"
+        for number in range(bits.bit_length())
+        if bits >> number & 1
+    )
+
+
 @cache
 def last_cap() -> int:
     """The number of the newest capability that both the running kernel and this table know."""
