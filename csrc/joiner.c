@@ -111,24 +111,21 @@ struct visit {
     const int *fds;
 };
 
-/* Be born in the target's pid namespace, by one who has left the host behind and stays outside.
+/* Be born in the target's pid namespace, which the usher has chosen for his children, by one who stays
+ * outside.
  *
- * From its first moment there a process is seen, by way of /proc, by whoever has CAP_SYS_PTRACE in that
- * container: had it the host's root still, or a descriptor of ours, it would be their way out
- * (CVE-2016-9962). */
+ * From its first moment there a process can be traced by whoever has CAP_SYS_PTRACE in that container: had it
+ * the host's root still, a descriptor of ours, or one capability more than they have, it would be their way
+ * out (CVE-2016-9962).  So the usher has given up all of that before, and called the filter down on himself:
+ * this is the older clone(2), which filters can look into and so let pass. */
 static int enter(struct walker *walker)
 {
     const struct visit *visit = (const struct visit *)(const void *)walker;
     struct pe_said said = {.word = PE_BORN, .fd = -1};
-    struct clone_args args = {
-        .flags = CLONE_PARENT | CLONE_PIDFD,
-        .pidfd = (uint64_t)(uintptr_t)&said.fd,
-    };
 
-    TRY(SYS(setns, visit->fds[JOIN_TARGET], CLONE_NEWPID));
     for (int i = 0; i < visit->request->n_fds; i++)
         SYS(close, visit->fds[i]);
-    long pid = TRY(SYS(clone3, &args, sizeof args));
+    long pid = TRY(SYS(clone, CLONE_PARENT | CLONE_PIDFD, 0, &said.fd, 0, 0));
     if (pid == 0)
         return 0;
     said.pid = (int)pid;

@@ -48,7 +48,7 @@ enum pe_op {
     PE_CAPS,          /* flags: permitted and effective; nothing inheritable or ambient */
     PE_PDEATHSIG,     /* flags: signal; fd: pidfd of the process whose death it tells; -1: ask the report */
     PE_NULL_STDIN,    /* standard input becomes the container's own null device */
-    PE_ENTER          /* the rest is a child's, in the target's pid namespace and without the birth's fds */
+    PE_ENTER          /* the rest is a child's, in the pid namespace of a PE_SETNS, without the birth's fds */
 };
 
 #define PE_BIND_RECURSIVE 0x100000000

@@ -19,7 +19,7 @@ from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
 from pyengine.containers.looking import cgroup_of, require_running
-from pyengine.containers.privilege_steps import privileges, rlimits
+from pyengine.containers.privilege_steps import privileges, rlimits, tie
 from pyengine.containers.running import Running
 from pyengine.containers.seats import Seat
 from pyengine.containers.supervisor import drive
@@ -237,44 +237,46 @@ def compile_join(
 
     Its fds are the owner's pidfd and *tasks* v1 ``tasks`` files; *held* is the mask of what a
     privileged program can be given. *ushered*, it is born inside once all of the host is left
-    behind, its root and these fds too. Pure: the order is `compile_plan`'s.
+    behind, its root, these fds and what it may do too: its own are the last steps, which a
+    filter has to allow. Pure: the order is `compile_plan`'s.
     """
     seccomp = spec.security.seccomp
-    steps = [
-        *(
-            Step("cgroup", fd=p.JOIN_FDS + 1 + index, doing="join the container's cgroup")
-            for index in range(tasks)
-        ),
-        *_oom_score(spec),
-        Step("setns", fd=p.JOIN_TARGET, flags=_SHARED, doing="join the container's namespaces"),
-    ]
-    if ushered:
-        steps.append(Step("enter", doing="be born inside the container"))
-    steps.append(Step("setsid"))
+    shared = _SHARED | (p.NEWPID if ushered else 0)
+    session = [Step("setsid")]
     if options.tty:
         rows, columns = options.console_size
-        steps.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
-    elif not options.open_stdin:
-        steps.append(Step("null_stdin", doing="give it an empty input"))
+        session.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
     workdir = options.workdir or spec.workdir
     rest = privileges(
         spec.security,
         identity,
         None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
-        owner=-1 if ushered else p.JOIN_FDS,
+        owner=None if ushered else p.JOIN_FDS,
         own_stdio=True,
         capabilities=mask(NAMES) & held if options.privileged else None,
     )
+    enter = Step("enter", doing="be born inside the container")
     return Block(
         (
-            *steps,
+            *(
+                Step("cgroup", fd=p.JOIN_FDS + 1 + index, doing="join the container's cgroup")
+                for index in range(tasks)
+            ),
+            *_oom_score(spec),
+            Step("setns", fd=p.JOIN_TARGET, flags=shared, doing="join the container's namespaces"),
+            *(() if ushered else session),
+            *(() if options.tty or options.open_stdin else (_NULL_STDIN,)),
             Step("keyring", doing="join a session keyring of its own"),
             Step("chdir", workdir, doing=f"enter the working directory {workdir!r}"),
             Step("umask", flags=0o022),
             *rlimits(spec.ulimits),
             *rest.steps,
+            *((enter, *session, tie(-1)) if ushered else ()),
         )
     )
+
+
+_NULL_STDIN = Step("null_stdin", doing="give it an empty input")
 
 
 def _oom_score(spec: ContainerSpec) -> list[Step]:

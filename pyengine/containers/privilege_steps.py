@@ -38,7 +38,7 @@ def privileges(
     identity: Identity,
     filter: Filter | None,
     *,
-    owner: int,
+    owner: int | None,
     own_stdio: bool,
     capabilities: int | None = None,
 ) -> Block:
@@ -46,7 +46,8 @@ def privileges(
 
     Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter (seccomp(2)), so a user
     other than root keeps capabilities across the change of ids until the filter is in, and
-    loses them in the last step. *owner* is the index of the owner's pidfd.
+    loses them in the last step. *owner* is the index of the owner's pidfd; `None` leaves out
+    the step that ties the process to it.
     """
     if capabilities is None:
         capabilities = mask(security.capabilities)
@@ -77,7 +78,8 @@ def privileges(
     )
     if keeps:
         steps.append(Step("caps", flags=_SYS_ADMIN))
-    steps.append(Step("pdeathsig", flags=9, fd=owner, doing="tie its life to its owner's"))
+    if owner is not None:
+        steps.append(tie(owner))
     if filter is not None:
         steps.append(
             Step(
@@ -90,3 +92,8 @@ def privileges(
         )
     steps.append(Step("caps", flags=capabilities if is_root else 0, doing="drop capabilities"))
     return Block(tuple(steps))
+
+
+def tie(owner: int) -> Step:
+    """Let it be killed when its owner ends, whose pidfd is *owner*; -1: who hears its report."""
+    return Step("pdeathsig", flags=9, fd=owner, doing="tie its life to its owner's")

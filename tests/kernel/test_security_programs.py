@@ -204,6 +204,7 @@ def test_who_joins_gives_a_stalker_no_way_to_the_host(engine, rootfs, tmp_path, 
     )
     assert found["escapes"] == 0
     assert found["texts"] == 0
+    assert found["mightier"] == 0
     if kind in ("by default", "unconfined"):
         assert found["memory"] == found["traced"] == found["listed"] == 0
     kinds = {link.partition(":")[0] for link in found["links"]}
@@ -224,7 +225,7 @@ def test_no_way_of_joining_lets_the_host_through(engine, rootfs, tmp_path, way):
             container.exec(["true"], timeout=30, stdin=b"x" if way == "input" else None, **asked)
 
     found = stalked(engine, rootfs, tmp_path, visit, **options)
-    assert (found["escapes"], found["texts"]) == (0, 0)
+    assert (found["escapes"], found["texts"], found["mightier"]) == (0, 0, 0)
 
 
 def test_a_stalker_that_was_put_inside_with_all_rights_finds_no_host_either(

@@ -8,6 +8,7 @@
  *   met        how many were seen before they were their own program
  *   memory     how many of these had their memory opened for writing
  *   traced     how many could be traced
+ *   mightier   how many of these had capabilities that we have not
  *   listed     how many had their descriptors listed
  *   links      what these descriptors were called, each name once
  *   texts      how many held "python" or "Python" in their memory
@@ -28,7 +29,7 @@
 
 enum { MOST_LINKS = 200, LONGEST = 4096 };
 
-static long met, memory, traced, listed, texts, escapes;
+static long met, memory, traced, mightier, listed, texts, escapes;
 static char links[MOST_LINKS][128];
 static int known;
 static const char *wanted;
@@ -145,6 +146,28 @@ static void reach_memory(int pid)
         close(mem);
 }
 
+/* What a process may do: CapPrm of proc_pid_status(5). */
+static unsigned long rights(const char *status)
+{
+    char line[512];
+    unsigned long mask = 0;
+    FILE *file = fopen(status, "re");
+
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "CapPrm: %lx", &mask);
+    if (file)
+        fclose(file);
+    return mask;
+}
+
+static void compare_rights(int pid)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "/proc/%d/status", pid);
+    mightier += (rights(name) & ~rights("/proc/self/status")) != 0;
+}
+
 /* Stop it where it stands and look at all it has. */
 static int trace(int pid)
 {
@@ -156,6 +179,7 @@ static int trace(int pid)
     waitpid(pid, &status, __WALL);
     if (is_engine(pid) == 1) {
         traced++;
+        compare_rights(pid);
         reach_memory(pid);
         descriptors(pid);
     }
@@ -199,8 +223,9 @@ int main(int argc, char **argv)
                 next += ahead + 1;
                 break;
             }
-    printf("{\"met\":%ld,\"memory\":%ld,\"traced\":%ld,\"listed\":%ld,\"texts\":%ld,\"escapes\":%ld,", met,
-           memory, traced, listed, texts, escapes);
+    printf("{\"met\":%ld,\"memory\":%ld,\"traced\":%ld,\"mightier\":%ld,\"listed\":%ld,", met, memory, traced,
+           mightier, listed);
+    printf("\"texts\":%ld,\"escapes\":%ld,", texts, escapes);
     printf("\"links\":[");
     for (int i = 0; i < known; i++)
         printf("%s\"%s\"", i ? "," : "", links[i]);
