@@ -123,7 +123,7 @@ static int enter(struct walker *walker)
     const struct visit *visit = (const struct visit *)(const void *)walker;
     struct pe_said said = {.word = PE_BORN, .fd = -1};
 
-    for (int i = 0; i < visit->request->n_fds; i++)
+    for (int i = 0; i < visit->request->n_fds - visit->request->init; i++) /* the landing is still needed */
         SYS(close, visit->fds[i]);
     long pid = TRY(SYS(clone, CLONE_PARENT | CLONE_PIDFD, 0, &said.fd, 0, 0));
     if (pid == 0)

@@ -48,6 +48,7 @@ enum pe_op {
     PE_CAPS,          /* flags: permitted and effective; nothing inheritable or ambient */
     PE_PDEATHSIG,     /* flags: signal; fd: pidfd of the process whose death it tells; -1: ask the report */
     PE_NULL_STDIN,    /* standard input becomes the container's own null device */
+    PE_CTTY,          /* standard input becomes the controlling terminal of a session that has none */
     PE_ENTER          /* the rest is a child's, in the pid namespace of a PE_SETNS, without the birth's fds */
 };
 

@@ -195,8 +195,7 @@ int pe_end_spawn(struct pe_pending *pending, struct pe_child *child)
     if (pid < 0)
         close_fd(&pending->report.hear);
     else
-        *child = (struct pe_child){
-            .pid = pid, .pidfd = pending->birth.pidfd, .report = pending->report.hear};
+        *child = (struct pe_child){.pid = pid, .pidfd = pending->birth.pidfd, .report = pending->report.hear};
     free(pending);
     return pid < 0 ? pid : 0;
 }

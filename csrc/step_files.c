@@ -284,7 +284,6 @@ int step_tty(struct walker *walker, const struct pe_step *step)
     TRY(SYS(ioctl, slave, TIOCSWINSZ, &size));
     for (int fd = 0; fd < 3; fd++)
         TRY(SYS(dup3, slave, fd, 0));
-    TRY(SYS(ioctl, 0, TIOCSCTTY, 0));
     TRY(say(walker->report, &(struct pe_said){.word = PE_TERMINAL, .fd = master}));
     if (!step->target)
         return 0;

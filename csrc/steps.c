@@ -96,6 +96,12 @@ static int step_setsid(struct walker *walker, const struct pe_step *step)
     return (int)TRY(SYS(setsid)) > 0 ? 0 : -EPERM;
 }
 
+static int step_ctty(struct walker *walker, const struct pe_step *step)
+{
+    (void)walker, (void)step;
+    return (int)SYS(ioctl, 0, TIOCSCTTY, 0);
+}
+
 static int step_bound(struct walker *walker, const struct pe_step *step)
 {
     (void)walker;
@@ -233,6 +239,7 @@ static step_function *const functions[] = {
     [PE_CAPS] = step_caps,
     [PE_PDEATHSIG] = step_pdeathsig,
     [PE_NULL_STDIN] = step_null_stdin,
+    [PE_CTTY] = step_ctty,
     [PE_ENTER] = step_enter,
 };
 

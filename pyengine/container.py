@@ -218,9 +218,7 @@ class Container:
         Attached before its start, nothing it says is missed; with *logs* what it has said until
         now comes first. Raises `WrongState` and `Unsupported`.
         """
-        attachment = attaching.attach(
-            self._house, self.id, stdout=stdout, stderr=stderr, logs=logs
-        )
+        attachment = attaching.attach(self._house, self.id, stdout=stdout, stderr=stderr, logs=logs)
         return Process(Attached(attachment, stdin=flag(stdin, "stdin")))
 
     def resize(self, rows: int, columns: int) -> None:
@@ -314,7 +312,6 @@ class Container:
     def diff(self) -> list[Change]:
         """What it has changed of its image: added, changed and deleted paths (row O23)."""
         return changes.diff(self._house, self.id)
-
 
     # --- not in this version ---
 
@@ -414,5 +411,3 @@ def _join_options(
         privileged=flag(privileged, "privileged"),
         console_size=(0, 0) if console_size is None else read.console_size(console_size),
     )
-
-

@@ -224,9 +224,7 @@ class Engine:
         record = making.create(self._house, self._options(image, command, options))
         return Container(record.spec.id, self._house)
 
-    def _options(
-        self, image: str, command: object, options: dict[str, object]
-    ) -> ContainerOptions:
+    def _options(self, image: str, command: object, options: dict[str, object]) -> ContainerOptions:
         if self._owner != "process":
             options.setdefault("owner", self._owner)
         return ContainerOptions.from_keywords(image, command, **options)
@@ -313,8 +311,10 @@ class Engine:
 def close_house(house: House) -> None:
     """End what belongs to this process; once, and never in a fork of it."""
     if house.begin_close():
-        ending.close(house)
-        house.end_close()
+        try:
+            ending.close(house)
+        finally:
+            house.end_close()
 
 
 def _logger(level: str) -> logging.Logger:

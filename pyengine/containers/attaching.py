@@ -63,9 +63,7 @@ def attach(
     record = house.catalog.record(container_id)
     if stderr and record.spec.tty:
         stdout = True
-    streams = frozenset(
-        name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted
-    )
+    streams = frozenset(name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted)
     attachment = Attachment(house, container_id, streams)
     past: Iterator[LogLine] = iter(())
 

@@ -31,6 +31,7 @@ from pyengine.store.layout import Home, Layout
 
 _LARGEST_NAME_FILE = 1 << 20
 
+
 @frozen
 class Streams:
     """Our ends of a program's streams; -1 where there is none.
@@ -126,8 +127,7 @@ def give_birth(
         theirs, streams = _open_streams(spec, opened)
         plan = compile_plan(spec, around)
         child = tools.joiner.spawn(plan, theirs)
-        started = _accompany(child, identity, begun, alive)
-        tools.spares.restock()
+        started = _accompany(child, identity, begun, alive, tools.spares)
         failure = native.hear(child)
         if child.terminal >= 0:
             streams = terminal_streams(child)
@@ -144,9 +144,7 @@ def give_birth(
         raise
     finally:
         opened.close()
-    return Born(
-        child.pid, child.pidfd, started, streams, cgroup, identity, cgroup.warnings
-    )
+    return Born(child.pid, child.pidfd, started, streams, cgroup, identity, cgroup.warnings)
 
 
 def _accompany(
@@ -154,6 +152,7 @@ def _accompany(
     identity: Identity,
     begun: Callable[[], object],
     alive: Callable[[int, int, Identity], object],
+    spares: Spares,
 ) -> int:
     """Do what can be done while *child* walks its plan; answers its start time."""
     started = 0
@@ -162,6 +161,7 @@ def _accompany(
         if native.hear_birth(child):
             started = start_time(child.pid)
             alive(child.pid, started, identity)
+        spares.restock()
     except BaseException:
         native.end(child)
         raise

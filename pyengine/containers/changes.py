@@ -101,9 +101,7 @@ def _is_opaque(path: str) -> bool:
         return False
 
 
-def _forget_parents(
-    found: dict[str, ChangeKind], upper: str, hidden: frozenset[str]
-) -> None:
+def _forget_parents(found: dict[str, ChangeKind], upper: str, hidden: frozenset[str]) -> None:
     """A directory that was copied up only because of what is hidden below it has not changed."""
     above = {path.rpartition("/")[0] for path in hidden} | hidden
     for path in sorted(found, key=len, reverse=True):

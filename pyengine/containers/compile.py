@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyengine.containers.mount_steps import cover_block, file_steps, mount_block, root_steps
-from pyengine.containers.privilege_steps import privileges, rlimits
+from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, tie
 from pyengine.containers.surroundings import Surroundings
 from pyengine.linux import plan as p
 from pyengine.linux.plan import Block, Plan, Step
@@ -19,22 +19,31 @@ from pyengine.model.spec import ContainerSpec
 
 
 def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
-    """Everything the child of *spec* does between being cloned and running."""
+    """Everything the child of *spec* does between being cloned and running.
+
+    In the pid namespace of another container it is born last, when nothing of the host and no
+    right is left that somebody there could take from it: see csrc/joiner.c.
+    """
     unshare = namespaces_of(spec, around)
     joins = around.pid_target >= 0
     first = p.JOIN_FDS
     # one has to be born into a pid namespace, on older kernels into a time namespace too; a cgroup
     # namespace shows what is below the cgroups its maker is in: the container's, not ours
     later = unshare & ~(p.NEWPID | p.NEWTIME)
+    session = (Step("setsid", doing="start a session"), *((CONTROL,) if spec.tty else ()))
+    owner = None if joins else first
     parts: tuple[Step | Block, ...] = (
+        *oom_score(spec),
         *_enter(around, later, first),
         *root_steps(around),
         mount_block(spec, around, first),
         *file_steps(spec, around),
         cover_block(spec.security.masked_paths, spec.security.readonly_paths),
+        *(() if joins else session),
         *_leave_host(spec, around),
-        *_limits(spec),
-        privileges(spec.security, around.identity, around.filter, owner=first, own_stdio=True),
+        *rlimits(spec.ulimits),
+        privileges(spec.security, around.identity, around.filter, owner=owner, own_stdio=True),
+        *((ENTER, *session, tie(-1)) if joins else ()),
     )
     env = spec.env if has_home(spec.env) else (*spec.env, f"HOME={around.identity.home}")
     return Plan(
@@ -46,7 +55,6 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
         cgroup=around.cgroup,
         init=spec.init,
         target=around.pid_target,
-        joined=p.NEWPID if joins else 0,
     )
 
 
@@ -85,7 +93,8 @@ def _enter(around: Surroundings, unshare: int, first: int) -> Iterator[Step]:
         yield Step(
             "setns", fd=first + around.ipc_target, flags=p.NEWIPC, doing="share its ipc namespace"
         )
-    yield Step("setsid", doing="start a session")
+    if around.pid_target >= 0:
+        yield Step("setns", fd=p.JOIN_TARGET, flags=p.NEWPID, doing="share its pid namespace")
     yield Step("umask", flags=0)
     yield Step("slave", doing="keep its mounts from the host")
 
@@ -113,14 +122,10 @@ _KEYRING = Step("keyring", doing="join a session keyring of its own")
 _UMASK = Step("umask", flags=0o022)
 
 
-def _limits(spec: ContainerSpec) -> Iterator[Step]:
+def oom_score(spec: ContainerSpec) -> tuple[Step, ...]:
+    """How soon it is killed when memory is short; through the host's procfs, so it comes first."""
+    if not spec.oom_score_adj:
+        return ()
     score = str(spec.oom_score_adj).encode()
-    if spec.oom_score_adj:
-        yield Step(
-            "proc_write",
-            "oom_score_adj",
-            data=score,
-            flags=len(score),
-            doing=f"set oom_score_adj to {spec.oom_score_adj}",
-        )
-    yield from rlimits(spec.ulimits)
+    doing = f"set oom_score_adj to {spec.oom_score_adj}"
+    return (Step("proc_write", "oom_score_adj", data=score, flags=len(score), doing=doing),)

@@ -204,4 +204,3 @@ def close(house: House) -> None:
         except ContainerNotFound:
             continue
         _discard(house, record)
-

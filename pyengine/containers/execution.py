@@ -47,6 +47,8 @@ class Execution:
         self.terminal = streams.stdout if streams.stdin >= 0 and streams.stderr < 0 else -1
         self._on_end = on_end
         self._pump: Pump | None = None
+        self._end: native.End | None = None
+        self._is_given = False
         self._has_seat = True
         self._was_killed = False
         self._lock = threading.Lock()
@@ -84,12 +86,13 @@ class Execution:
 
     def finish(self) -> None:
         """Reap it and tell who waits. What it has left running in the background runs on."""
-        end = native.wait(self.pidfd)
+        end = self._end = self._end or native.wait(self.pidfd)
         assert end is not None
         self.duration = time.monotonic() - self.started
         with self._lock:
-            os.close(self.pidfd)
-            self.pidfd = self.terminal = -1
+            pidfd, self.pidfd, self.terminal = self.pidfd, -1, -1
+            if pidfd >= 0:
+                os.close(pidfd)
         if self._pump is not None:
             self._pump.drain()
         self._give_seat_back()
@@ -119,6 +122,9 @@ class Execution:
 
     def _give_seat_back(self) -> None:
         with self._lock:  # from here on it may be somebody else's: never kill in it again
+            given, self._is_given = self._is_given, True
+            if given:
+                return
             self._has_seat = not self.seat.is_empty()
         if self._has_seat:
             self.seat.let_go()  # somebody lives on in it: it goes with the container

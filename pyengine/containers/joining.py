@@ -12,14 +12,14 @@ from attrs import evolve, frozen
 from pyengine.containers.accounts import identity_in
 from pyengine.containers.birth import Streams, open_outputs, terminal_streams
 from pyengine.containers.collecting import Collector
-from pyengine.containers.compile import has_home
+from pyengine.containers.compile import has_home, oom_score
 from pyengine.containers.execution import Execution
 from pyengine.containers.failure import host_error, join_error
 from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
 from pyengine.containers.looking import cgroup_of, require_running
-from pyengine.containers.privilege_steps import privileges, rlimits, tie
+from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, tie
 from pyengine.containers.running import Running
 from pyengine.containers.seats import Seat
 from pyengine.containers.supervisor import drive
@@ -89,9 +89,7 @@ def _join(
             os.close(fd)
 
 
-def _identity(
-    spec: ContainerSpec, state: ContainerState, options: JoinOptions
-) -> Identity:
+def _identity(spec: ContainerSpec, state: ContainerState, options: JoinOptions) -> Identity:
     if not options.user or options.user == spec.user:
         return Identity(state.uid, state.gid, state.groups, state.home)
     try:
@@ -246,6 +244,7 @@ def compile_join(
     if options.tty:
         rows, columns = options.console_size
         session.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
+        session.append(CONTROL)
     workdir = options.workdir or spec.workdir
     rest = privileges(
         spec.security,
@@ -255,14 +254,13 @@ def compile_join(
         own_stdio=True,
         capabilities=mask(NAMES) & held if options.privileged else None,
     )
-    enter = Step("enter", doing="be born inside the container")
     return Block(
         (
             *(
                 Step("cgroup", fd=p.JOIN_FDS + 1 + index, doing="join the container's cgroup")
                 for index in range(tasks)
             ),
-            *_oom_score(spec),
+            *oom_score(spec),
             Step("setns", fd=p.JOIN_TARGET, flags=shared, doing="join the container's namespaces"),
             *(() if ushered else session),
             *(() if options.tty or options.open_stdin else (_NULL_STDIN,)),
@@ -271,7 +269,7 @@ def compile_join(
             Step("umask", flags=0o022),
             *rlimits(spec.ulimits),
             *rest.steps,
-            *((enter, *session, tie(-1)) if ushered else ()),
+            *((ENTER, *session, tie(-1)) if ushered else ()),
         )
     )
 
@@ -279,17 +277,7 @@ def compile_join(
 _NULL_STDIN = Step("null_stdin", doing="give it an empty input")
 
 
-def _oom_score(spec: ContainerSpec) -> list[Step]:
-    if not spec.oom_score_adj:
-        return []
-    score = str(spec.oom_score_adj).encode()
-    doing = f"set oom_score_adj to {spec.oom_score_adj}"
-    return [Step("proc_write", "oom_score_adj", data=score, flags=len(score), doing=doing)]
-
-
-def environment(
-    spec: ContainerSpec, options: JoinOptions, identity: Identity
-) -> tuple[str, ...]:
+def environment(spec: ContainerSpec, options: JoinOptions, identity: Identity) -> tuple[str, ...]:
     """The container's configured variables, not those its first process has made of them
     (pitfall 36), and what was asked for.
     """

@@ -97,3 +97,7 @@ def privileges(
 def tie(owner: int) -> Step:
     """Let it be killed when its owner ends, whose pidfd is *owner*; -1: who hears its report."""
     return Step("pdeathsig", flags=9, fd=owner, doing="tie its life to its owner's")
+
+
+ENTER = Step("enter", doing="be born inside the container")
+CONTROL = Step("ctty", doing="take control of its terminal")

@@ -98,7 +98,7 @@ class Pump:
 
     def _feed(self) -> int:
         try:
-            written = os.write(self._stdin, self._given[: _LARGE])
+            written = os.write(self._stdin, self._given[:_LARGE])
         except BlockingIOError:
             return KEEP
         except OSError:  # EPIPE: it has closed its input, which is its right

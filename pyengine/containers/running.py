@@ -70,6 +70,7 @@ class Running:
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
         self._is_reaped = False
+        self._end: native.End | None = None
         self._is_told = False  # whether who listens has heard of the end
         streams = born.streams
         outputs = {streams.stdout: "stdout"}
@@ -104,18 +105,21 @@ class Running:
         """Reap it, take its last words, give back what it had, write it down, tell who waits."""
         if self.spec.namespaces.pid != "private":
             self.cgroup.kill()  # no pid namespace of its own has ended the rest with it
-        end = native.wait(self.born.pidfd)
-        self.duration = time.monotonic() - self.started
+        if self._end is None:
+            self._end = native.wait(self.born.pidfd)
+            self.duration = time.monotonic() - self.started
         self._pump.drain()
         self._close_stdin()
-        if self.feeder is not None:
-            self.feeder.close()
+        feeder, self.feeder = self.feeder, None
+        if feeder is not None:
+            feeder.close()
         with self._lock:
-            os.close(self.born.pidfd)
-            self._is_reaped = True
+            reaped, self._is_reaped = self._is_reaped, True
+            if not reaped:
+                os.close(self.born.pidfd)
         self.log.close()
         self.seats.close()
-        self._judge(end)
+        self._judge(self._end)
         try:
             self._on_end(self)
         finally:

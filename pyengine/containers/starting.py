@@ -231,4 +231,3 @@ def _neighbour(house: House) -> Callable[[str], Neighbour]:
         return Neighbour(state.pid, pidfd)
 
     return find
-

@@ -49,8 +49,19 @@ def drive(watched: Watched, deadline: float | None) -> bool:
             if watched.ready(fd) == DROP:
                 poll.unregister(fd)
                 os.close(fd)
-    watched.finish()
+    _finish(watched)
     return True
+
+
+def _finish(watched: Watched) -> None:
+    """Finish *watched*, also if ctrl-C comes in between: each step can be taken twice."""
+    try:
+        watched.finish()
+    except Exception:
+        raise
+    except BaseException:
+        watched.finish()
+        raise
 
 
 class Supervisor:
@@ -117,9 +128,7 @@ class Supervisor:
                 try:
                     self._tell(epoll, watched, fd)
                 except Exception:  # noqa: BLE001  (one container's trouble is not the others')
-                    threading.excepthook(
-                        threading.ExceptHookArgs((*sys.exc_info(), self._thread))
-                    )
+                    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
 
     def _tell(self, epoll: select.epoll, watched: Watched, fd: int) -> None:
         answer = watched.ready(fd)

@@ -46,6 +46,7 @@ class Sweeper:
         with self._lock:
             self._batch = self._batch or self._new_batch()
             place = f"{self._batch}/{self._count}" if self._batch else self._new_place()
+            self._count += 1  # now: were it missed, everything later would find its place taken
             try:
                 os.rename(path, place)
             except OSError as error:
@@ -54,7 +55,6 @@ class Sweeper:
                 records.refuse(path, error)
             if not self._batch:
                 self._left.append(place)
-            self._count += 1
             self._afterwards.append(afterwards)
             late = self._closed or self._count > _MOST
             if not late:

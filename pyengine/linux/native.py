@@ -62,6 +62,7 @@ class Child:
     terminal: int = -1  # the master of its terminal, once it has said so
     usher: tuple[int, int] = (0, -1)  # pid and pidfd of who brings it into its container
     failure: Failure | None = None  # what it has said of that before `hear` listened
+    said: Any = field(factory=lambda: ffi.new("struct pe_said *"), repr=False)  # its last word
 
 
 @frozen
@@ -171,6 +172,7 @@ def spawn(plan: Plan, stdio: tuple[int, int, int]) -> Child:
 
 def end(child: Child) -> None:
     """Kill *child*, whatever it was about to become, and let go of everything of it."""
+    _adopt(child)
     if child.pidfd >= 0:
         send_signal(child.pidfd, signal.SIGKILL)
     hear(child)
@@ -205,8 +207,7 @@ def hear_birth(child: Child) -> bool:
 
     False if it could not; `hear` tells why. What the child does is for `hear` too.
     """
-    said = ffi.new("struct pe_said *")
-    while child.pidfd < 0 and _take_word(child, said):
+    while child.pidfd < 0 and _take_word(child):
         pass  # a quick child has said things before the joiner told of its birth
     return child.pidfd >= 0
 
@@ -216,13 +217,12 @@ def hear(child: Child) -> Failure | None:
 
     Sets *child*'s ``terminal``, and for a child born by the joiner ``pid`` and ``pidfd``.
     """
-    said = ffi.new("struct pe_said *")
     try:
         # woken once, at the last word: woken at each, we would take the processor from the child
         poll = select.poll()
         poll.register(child.report, 0)
         poll.poll()
-        while _take_word(child, said):
+        while _take_word(child):
             pass
     except BaseException:  # ctrl-C: nobody would know of it any more
         end(child)
@@ -254,14 +254,33 @@ def _dismiss_usher(child: Child) -> None:
 _RECEIVE = Step("report", doing="take over its descriptors")
 
 
-def _take_word(child: Child, said: Any) -> bool:
+def _take_word(child: Child) -> bool:
     """Hear one word from *child* and keep what it tells; False once there are no more."""
+    said = child.said
     if (answer := lib.pe_hear(child.report, said)) < 0:
         if child.failure is None:
             child.failure = Failure(-answer, Step("report", doing="hear from the child"))
         return False
     if said.word == _RUNNING:
         return False
+    _keep_word(child, said)
+    said.word = _RUNNING
+    return True
+
+
+def _adopt(child: Child) -> None:
+    """Keep what came with its last word, if ctrl-C came between that and our note of it."""
+    said = child.said
+    if said.word == _BORN and child.pidfd < 0:
+        child.pid, child.pidfd = said.pid, said.fd
+    elif said.word == _USHER and child.usher == (0, -1):
+        child.usher = said.pid, said.fd
+    elif said.word == _TERMINAL and child.terminal < 0:
+        child.terminal = said.fd
+    said.word = _RUNNING
+
+
+def _keep_word(child: Child, said: Any) -> None:
     if said.word == _USHER and child.usher == (0, -1):
         child.usher = said.pid, said.fd
     elif said.word in (_TERMINAL, _BORN) and said.fd < 0:  # we have no room for its descriptor
@@ -275,7 +294,6 @@ def _take_word(child: Child, said: Any) -> bool:
         os.close(said.fd)
     elif child.failure is None:
         child.failure = Failure(said.error, _step_at(child.plan, said.step))
-    return True
 
 
 def _step_at(plan: Plan, number: int) -> Step | None:
@@ -358,16 +376,21 @@ class Joiner:
             _let_go(landing)
 
     def _spawn(self, plan: Plan, packed: bytes, birth: object) -> Child:
-        report = ffi.new("int *")
-        with self._lock:
-            answer = self._ask(packed, birth, plan, report)
-            if answer == -errno.EPIPE:  # somebody has killed it: make another
-                self._end()
+        report = ffi.new("int *", -1)
+        try:
+            with self._lock:
                 answer = self._ask(packed, birth, plan, report)
-            if answer < 0:  # it may have half a request: it must not take the next for the rest
-                self._end()
-        _check(answer, "ask the joiner for a child")
-        return Child(-1, -1, report[0], plan)
+                if answer == -errno.EPIPE:  # somebody has killed it: make another
+                    self._end()
+                    answer = self._ask(packed, birth, plan, report)
+                if answer < 0:  # it may have half a request: it must not take the next for the rest
+                    self._end()
+            _check(answer, "ask the joiner for a child")
+            return Child(-1, -1, report[0], plan)
+        except BaseException:
+            if report[0] >= 0:  # ctrl-C: it was asked already
+                end(Child(-1, -1, report[0], plan))
+            raise
 
     def _ask(self, packed: bytes, birth: object, plan: Plan, report: object) -> int:
         if self._socket is None:
@@ -391,12 +414,13 @@ class Joiner:
     def _end(self) -> None:
         if self._socket is None:
             return
-        # it leaves when its engine does; closing would not tell it, were there a fork of ours
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        wait(self._pidfd)
-        os.close(self._pidfd)
+        ours, pidfd = self._socket, self._pidfd
         self._socket, self._pidfd = None, -1
+        # it leaves when its engine does; closing would not tell it, were there a fork of ours
+        ours.shutdown(socket.SHUT_RDWR)
+        ours.close()
+        wait(pidfd)
+        os.close(pidfd)
 
     def close(self) -> None:
         """End the joiner, and wait until it is gone."""

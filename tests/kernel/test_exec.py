@@ -75,9 +75,7 @@ def test_env_files_come_before_what_the_call_says(container, tmp_path):
 
 def test_it_runs_as_the_container_s_user_where_the_container_does(engine, image):
     # O12, C20
-    container = engine.start(
-        image, "sleep 99", user="app", workdir="/home/app", group_add=["mail"]
-    )
+    container = engine.start(image, "sleep 99", user="app", workdir="/home/app", group_add=["mail"])
     script = "id; pwd; echo $HOME"
     identity, *places = said(container, script).splitlines()
     plain = re.sub(r"\([^)]*\)", "", identity)

@@ -173,7 +173,6 @@ def test_an_inbox_gives_by_stream_or_together_and_then_nothing():
     inbox.end()
     assert inbox.next().data == b"3"
     assert inbox.next() is None
-    assert inbox.is_ended
 
 
 def test_waiting_for_output_ends_in_time():
