@@ -27,7 +27,7 @@ def test_top_shows_every_process_as_the_host_numbers_it(engine, image):
     assert found["sleep 4751"].ppid == first.pid
     assert found["sleep 4752"].uid == 0
     with open(f"/proc/{found['sleep 4751'].pid}/cmdline") as file:
-        assert file.read() == "sleep\04751\0"
+        assert file.read() == "sleep\x004751\x00"
 
 
 def test_top_shows_them_in_the_columns_of_ps(engine, image):
