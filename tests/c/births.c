@@ -152,7 +152,7 @@ TEST(the_step_that_fails_is_told)
 
 TEST(what_is_no_step_is_refused)
 {
-    static const uint32_t ops[] = {0, PE_NULL_STDIN + 1, 0x7fffffff, 0xffffffff};
+    static const uint32_t ops[] = {0, PE_ENTER + 1, 0x7fffffff, 0xffffffff};
 
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         struct pe_step step = {.op = ops[i]};
