@@ -340,3 +340,10 @@ def test_what_does_not_run_cannot_be_joined(engine, image):
         with pytest.raises(WrongState) as caught:
             call()
         assert_explained(caught.value)
+
+
+def test_input_for_what_is_only_made_is_refused_for_nobody_would_give_it(engine, image):
+    for given in (b"words", "", 0):
+        with pytest.raises(InvalidRequest, match="stdin"):
+            engine.create(image, "cat", stdin=given)
+    assert engine.containers.list(all=True) == []

@@ -210,6 +210,14 @@ def test_who_joins_with_a_terminal_gets_one_of_a_devpts(engine, rootfs, tmp_path
     assert output == b"/dev/pts/0\r\n"
 
 
+def test_a_place_for_terminals_that_is_none_is_refused(engine, image):
+    container = engine.start(image, ["sleep", "1000"], tmpfs=["/dev/pts"])
+    for node in ("busybox mknod /dev/pts/ptmx c 5 2", "ln -s /dev/zero /dev/pts/ptmx"):
+        container.exec(["sh", "-c", f"busybox rm -f /dev/pts/ptmx; {node}"])
+        with pytest.raises(EngineError, match="terminal"):
+            container.popen(["true"], tty=True)
+
+
 @pytest.mark.parametrize("to", ["/proc/self/fd/3", "/proc/self/root", "/proc/1/cwd", "/gone", "/w"])
 def test_a_working_directory_that_became_a_link_out_is_refused(engine, rootfs, tmp_path, to):
     # CVE-2024-21626: chdir after the container is entered, and its result looked at
