@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,14 @@ def said(engine: Engine, image: str, script: str, **options: object) -> str:
 def ready(engine: Engine, image: str, script: str, **options: object) -> Container:
     """A container whose shell has said "ready": it has got as far as that."""
     container = engine.start(image, ["sh", "-c", script], **options)
-    assert next(container.follow_logs(timeout=10)).data == b"ready\n"
+    assert first_words(container) == b"ready\n"
     return container
+
+
+def first_words(container: Container) -> bytes:
+    """The first line of its log, once it is there."""
+    with closing(container.follow_logs(timeout=10)) as lines:
+        return next(lines).data
 
 
 def interrupted(call: Callable[[], object]) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from shells import interrupted
+from shells import first_words, interrupted
 
 import pyengine
 from pyengine import (
@@ -58,7 +58,7 @@ def test_its_environment_is_the_configured_one_not_the_first_process_s(engine, i
     # O12, pitfalls 35, 36
     script = "export HOME=/elsewhere SMUGGLED=1; unset KEPT; echo ready; exec sleep 99"
     container = engine.start(image, ["sh", "-c", script], env={"KEPT": "1"}, hostname="box")
-    next(container.follow_logs(timeout=10))
+    first_words(container)
     told = dict(line.split("=", 1) for line in container.exec("env").stdout.splitlines())
     assert told == {"PATH": DEFAULT_PATH, "HOSTNAME": "box", "KEPT": "1", "HOME": "/root"}
     changed = container.exec("env", env={"KEPT": None, "MORE": "2"}, user="app").stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from shells import ready
@@ -204,11 +205,11 @@ def test_any_signal_can_be_sent_and_only_sigkill_is_waited_for(engine, image):
     # O04
     script = "trap 'echo one' USR1; trap 'echo three' RTMIN+3; echo ready; while :; do wait; done"
     container = ready(engine, image, "sleep 99 & " + script.replace("RTMIN+3", "37"))
-    lines = container.follow_logs(tail=0, timeout=10)
-    container.kill("SIGUSR1")
-    assert next(lines).data == b"one\n"
-    container.kill("SIGRTMIN+3")
-    assert next(lines).data == b"three\n"
+    with closing(container.follow_logs(tail=0, timeout=10)) as lines:
+        container.kill("SIGUSR1")
+        assert next(lines).data == b"one\n"
+        container.kill("SIGRTMIN+3")
+        assert next(lines).data == b"three\n"
     assert container.status == "running"
     container.kill(9)
     assert container.status == "exited"
@@ -265,8 +266,8 @@ def test_a_paused_container_stands_still_and_goes_on(engine, image):
     heard = container.logs()
     assert heard == container.logs()
     container.unpause()
-    lines = container.follow_logs(tail=0, timeout=10)
-    assert next(lines).data == b"tick\n"
+    with closing(container.follow_logs(tail=0, timeout=10)) as lines:
+        assert next(lines).data == b"tick\n"
     assert container.status == "running"
     with pytest.raises(WrongState, match="is not paused"):
         container.unpause()

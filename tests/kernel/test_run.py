@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import closing
 
 import pytest
 from shells import said
@@ -177,7 +178,8 @@ def test_a_working_directory_that_cannot_be_is_refused(engine, image):
 def test_it_is_called_by_its_id_unless_told_otherwise(engine, image):
     # C07
     container = engine.start(image, ["sh", "-c", "hostname; cat /etc/hostname; env; sleep 99"])
-    told = [next(lines).data for lines in [container.follow_logs()] for _ in range(2)]
+    with closing(container.follow_logs(timeout=10)) as lines:
+        told = [next(lines).data for _ in range(2)]
     assert told == [f"{container.short_id}\n".encode()] * 2
     script = "hostname; cat /etc/hostname; grep -w box /etc/hosts"
     assert said(engine, image, script, hostname="box").split() == ["box", "box", "127.0.1.1", "box"]
