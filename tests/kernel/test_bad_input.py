@@ -343,7 +343,7 @@ def test_what_does_not_run_cannot_be_joined(engine, image):
 
 
 def test_input_for_what_is_only_made_is_refused_for_nobody_would_give_it(engine, image):
-    for given in (b"words", "", 0):
+    for content in (b"words", "", 0):
         with pytest.raises(InvalidRequest, match="stdin"):
-            engine.create(image, "cat", stdin=given)
+            engine.create(image, "cat", stdin=content)
     assert engine.containers.list(all=True) == []
