@@ -16,7 +16,7 @@ enum pe_op {
     PE_MOUNT,       /* kind: file system; data: list of its options; flags: MOUNT_ATTR_*; target */
     PE_BIND,        /* source or fd; flags: PE_BIND_* and MOUNT_ATTR_*; kind: propagation; target */
     PE_BIND_AT,     /* source: a name in `at`; flags: MOUNT_ATTR_*; target */
-    PE_BORROW,      /* fd: pidfd of a process; source: a path in its root, which is a tmpfs; target */
+    PE_BORROW,      /* fd: a process's pidfd; source: in its root, a tmpfs, or kind: "proc"; target */
     PE_ROOT,        /* target: where on the host `at` is put, to be the new root */
     PE_MKDIR,       /* target: a name in `at`; flags: mode */
     PE_MKNOD,       /* target: a name in `at`; flags: mode << 32 | device */

@@ -5,7 +5,8 @@
 #include <asm/termbits.h>
 #include <linux/magic.h>
 
-enum { DETACH = 2 }; /* MNT_DETACH, whose header does not go together with linux/mount.h */
+enum { TOP_OF_PROC = 1 }; /* its inode, whichever procfs it is */
+enum { DETACH = 2 };      /* MNT_DETACH, whose header does not go together with linux/mount.h */
 
 /* Never on the root itself, where a link of the image may lead: what is put there covers nothing, for the
  * root is what lies below it, and is found at "/.." without what should mask it. */
@@ -61,17 +62,21 @@ int step_overlay(struct walker *walker, const struct pe_step *step)
     return put(walker, mount, TEXT(target), 1);
 }
 
+static int remember_proc(struct walker *walker, int mount)
+{
+    close_fd(&walker->proc);
+    walker->proc = (int)TRY(SYS(fcntl, mount, F_DUPFD_CLOEXEC, ABOVE_REPORT));
+    return 0;
+}
+
 int step_mount(struct walker *walker, const struct pe_step *step)
 {
     int mount = step->kind ? (int)TRY(make_mount(TEXT(kind), TEXT(data), step->flags)) : -EINVAL;
 
     TRY(mount);
-    TRY(put(walker, mount, TEXT(target), 1));
-    if (same(TEXT(kind), "proc")) {
-        close_fd(&walker->proc);
-        walker->proc = (int)TRY(SYS(fcntl, mount, F_DUPFD_CLOEXEC, ABOVE_REPORT));
-    }
-    return 0;
+    if (same(TEXT(kind), "proc"))
+        TRY(remember_proc(walker, mount));
+    return put(walker, mount, TEXT(target), 1);
 }
 
 static uint64_t propagation_of(const char *word)
@@ -124,14 +129,17 @@ int step_bind_at(struct walker *walker, const struct pe_step *step)
     return mount_on(walker, mount, place);
 }
 
-static int clone_tmpfs(const char *path)
+/* What is at *path* in our root, which is another container's, if it is of the file system it should be. */
+static int clone_of_kind(const char *path, uint64_t magic)
 {
     uint64_t place[16]; /* struct statfs, whose first member is the magic number */
+    struct statx top;
     OWNED_FD root = (int)TRY(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     OWNED_FD found = (int)TRY(resolve(root, path, 0));
 
     TRY(SYS(fstatfs, found, place));
-    if (place[0] != TMPFS_MAGIC)
+    TRY(SYS(statx, found, "", AT_EMPTY_PATH, STATX_INO, &top));
+    if (place[0] != magic || (magic == PROC_SUPER_MAGIC && top.stx_ino != TOP_OF_PROC))
         return -EINVAL; /* its container has put something else there */
     return (int)SYS(open_tree, found, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 }
@@ -141,11 +149,14 @@ static int clone_tmpfs(const char *path)
 int step_borrow(struct walker *walker, const struct pe_step *step)
 {
     OWNED_FD home = (int)TRY(SYS(openat, AT_FDCWD, "/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC));
+    int is_proc = step->kind && same(TEXT(kind), "proc");
 
     TRY(SYS(setns, walker->fds[step->fd], CLONE_NEWNS));
-    int mount = clone_tmpfs(TEXT(source));
+    int mount = clone_of_kind(TEXT(source), is_proc ? PROC_SUPER_MAGIC : TMPFS_MAGIC);
     TRY(SYS(setns, home, CLONE_NEWNS));
     TRY(mount);
+    if (is_proc)
+        TRY(remember_proc(walker, mount));
     return put(walker, mount, TEXT(target), 1);
 }
 

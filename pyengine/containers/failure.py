@@ -104,7 +104,9 @@ def _name_file(number: int, step: Step, workdir: str) -> EngineError | None:
 
 def _borrow(number: int, step: Step, workdir: str) -> EngineError | None:
     if number == errno.EINVAL:
-        return InvalidRequest("ipc", step.source, why="that container has covered its /dev/shm")
+        what = "pid" if step.kind == "proc" else "ipc"
+        why = f"that container has covered its {step.source}"
+        return InvalidRequest(what, step.source, why=why)
     return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from attrs import evolve
+
 from pyengine.containers.surroundings import DeviceNode, Surroundings
 from pyengine.linux import plan as p
 from pyengine.linux.plan import Block, Step, texts
@@ -75,7 +77,7 @@ def _covered(spec: ContainerSpec, target: str) -> bool:
 
 def mount_block(spec: ContainerSpec, around: Surroundings, first: int) -> Block:
     """`_mount_steps`; containers that ask for nothing of their own share them."""
-    if spec.mounts or around.nodes or around.ipc_target is not None:
+    if spec.mounts or around.nodes or around.ipc_target is not None or around.pid_target >= 0:
         return Block(tuple(_mount_steps(spec, around, first)))
     security = spec.security
     key = (
@@ -96,7 +98,7 @@ _MOST_BLOCKS = 16
 
 def _mount_steps(spec: ContainerSpec, around: Surroundings, first: int) -> Iterator[Step]:
     """Docker's own mounts, then the user's, parents first; a user's replaces ours (row C73)."""
-    yield from _proc_steps(spec)
+    yield from _proc_steps(spec, around)
     if spec.mounts:
         dev = not _covered(spec, "/dev")
         sys = not _covered(spec, "/sys")
@@ -110,10 +112,17 @@ def _mount_steps(spec: ContainerSpec, around: Surroundings, first: int) -> Itera
             yield _user_mount(mount, around, first)
 
 
-def _proc_steps(spec: ContainerSpec) -> Iterator[Step]:
-    """The container's own procfs, even where the user covers it: sysctls are written through it."""
+def _proc_steps(spec: ContainerSpec, around: Surroundings) -> Iterator[Step]:
+    """The container's own procfs, even where the user covers it: sysctls are written through it.
+
+    One that is mounted tells of the processes its mounter is among. Who will be born into
+    another container's pid namespace is not, yet: it takes a clone of that one's.
+    """
     covered = bool(spec.mounts) and _covered(spec, "/proc")
-    yield _PROC_DETACHED if covered else _PROC
+    if around.pid_target >= 0:
+        yield _PROC_BORROWED_DETACHED if covered else _PROC_BORROWED
+    else:
+        yield _PROC_DETACHED if covered else _PROC
     sysctls = dict(_NETWORK_SYSCTLS) if spec.namespaces.network != "host" else {}
     sysctls.update(spec.security.sysctls)
     for name, value in sysctls.items():
@@ -127,6 +136,10 @@ def _proc_steps(spec: ContainerSpec) -> Iterator[Step]:
 _NOTHING = _filesystem("", "tmpfs", p.RDONLY, "size=0")
 _PROC = _filesystem("/proc", "proc", _QUIET)
 _PROC_DETACHED = _filesystem("", "proc", _QUIET)
+_PROC_BORROWED = Step(
+    "borrow", "/proc", source="/proc", kind="proc", fd=p.JOIN_TARGET, doing="share its /proc"
+)
+_PROC_BORROWED_DETACHED = evolve(_PROC_BORROWED, target="")
 _NETWORK_SYSCTLS = (
     ("net.ipv4.ip_unprivileged_port_start", "0"),
     ("net.ipv4.ping_group_range", "0 2147483647"),

@@ -20,6 +20,7 @@ from pyengine.errors import EngineError, TimedOut, Unsupported, WrongState
 from pyengine.linux.process import open_process
 from pyengine.model.options import ContainerOptions
 from pyengine.model.record import ContainerRecord
+from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState, Status
 from pyengine.store.layout import Home
 
@@ -146,6 +147,7 @@ def _begin(
         house.catalog.write_state(spec.id, running_state)
 
     log = _log(record, home.log)
+    _mark_tracer(house, spec)
     born = give_birth(
         record,
         home,
@@ -170,6 +172,14 @@ def _begin(
         attachment.bind(running)
     house.running[spec.id] = running
     return running
+
+
+def _mark_tracer(house: House, spec: ContainerSpec) -> None:
+    """Remember that somebody in another container can trace whoever joins that one."""
+    shared = spec.namespaces.pid.removeprefix("container:")
+    other = house.running.get(shared)
+    if other is not None and "CAP_SYS_PTRACE" in spec.security.capabilities:
+        other.has_tracers = True
 
 
 def _require_owner(record: ContainerRecord, owner: str | None) -> None:

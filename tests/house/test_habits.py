@@ -8,7 +8,7 @@ import re
 import pytest
 from source_tree import HOME, module_files, parsed, shown, test_files
 
-LONGEST = 450  # a file that passes some 400 lines is probably two
+LONGEST = 500  # a file that passes some 400 lines is probably two
 LONGEST_OF_TESTS = 900  # a row of promises is read one by one
 FEWEST_WORDS = 3  # "texts become values" is a sentence; "texts values" is not
 

@@ -174,7 +174,7 @@ CAPABLE = {
 }
 
 
-def stalked(engine, rootfs, tmp_path, visit, **options):
+def stalked(engine, rootfs, tmp_path, visit, *, visits=150, **options):
     """What a stalker in a container found out about those who joined it meanwhile."""
     root = small_root(rootfs, tmp_path / "root")
     shutil.copy(programs.build("stalker"), f"{root}/bin/stalker")
@@ -182,7 +182,7 @@ def stalked(engine, rootfs, tmp_path, visit, **options):
     container = engine.start(f"rootfs:{root}", ["stalker", f"{canary.path}/file"], **options)
     with closing(container.follow_logs(timeout=30)) as lines:
         assert "waiting" in str(next(lines))
-    for _ in range(150):
+    for _ in range(visits):
         visit(container)
     container.kill("SIGTERM")
     assert container.wait(timeout=60).exit_code == 0
@@ -244,6 +244,49 @@ def test_a_stalker_that_was_put_inside_with_all_rights_finds_no_host_either(
     assert stalker.wait(timeout=30).exit_code == 0
     stalker.close()
     assert (found["escapes"], found["texts"]) == (0, 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"init": True}, {"tty": True}], ids=str)
+def test_who_shares_a_pid_namespace_is_not_born_in_front_of_a_stalker(
+    engine, image, rootfs, tmp_path, options
+):
+    def visit(container):
+        told = engine.run(image, ["true"], pid=f"container:{container.id}", timeout=30, **options)
+        assert told.exit_code == 0
+
+    found = stalked(engine, rootfs, tmp_path, visit, cap_add=["SYS_PTRACE"], visits=40)
+    assert (found["escapes"], found["texts"], found["mightier"]) == (0, 0, 0)
+
+
+def test_a_stalker_that_shares_another_s_pid_namespace_finds_no_host_there(
+    engine, image, rootfs, tmp_path
+):
+    root = small_root(rootfs, tmp_path / "root")
+    shutil.copy(programs.build("stalker"), f"{root}/bin/stalker")
+    canary = Canary.make(tmp_path / "canary")
+    victim = engine.start(image, ["sleep", "1000"])
+    shared = {"pid": f"container:{victim.id}", "cap_add": ["SYS_PTRACE"]}
+    stalker = engine.start(f"rootfs:{root}", ["stalker", f"{canary.path}/file"], **shared)
+    with closing(stalker.follow_logs(timeout=30)) as lines:
+        assert "waiting" in str(next(lines))
+    for _ in range(100):
+        victim.exec(["true"], timeout=30)
+    stalker.kill("SIGTERM")
+    assert stalker.wait(timeout=60).exit_code == 0
+    found = json.loads(stalker.logs().splitlines()[-1])
+    assert (found["escapes"], found["texts"], found["mightier"]) == (0, 0, 0)
+
+
+def test_who_shares_a_pid_namespace_is_the_program_it_would_be_elsewhere(engine, image):
+    first = engine.start(image, ["sleep", "1000"])
+    shared = {"pid": f"container:{first.id}", "timeout": 60}
+    told = json.loads(engine.run(image, ["/bin/probe"], **shared).stdout)
+    assert told["pid"] == told["pgid"] == told["sid"] > 1
+    assert [one["fd"] for one in told["fds"]] == [0, 1, 2]
+    assert engine.run(image, ["sh", "-c", "exit 7"], init=True, **shared).exit_code == 7
+    assert engine.run(image, ["tty"], tty=True, **shared).stdout == "/dev/pts/0\r\n"
+    score = engine.run(image, ["cat", "/proc/self/oom_score_adj"], oom_score_adj=321, **shared)
+    assert score.stdout == "321\n"
 
 
 def test_who_is_ushered_in_is_a_program_like_any_other(engine, image):

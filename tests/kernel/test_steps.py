@@ -581,16 +581,37 @@ def test_what_another_has_put_in_the_place_of_its_shared_memory_is_not_taken(hou
 
 def test_a_shared_pid_namespace_is_shared_and_the_rest_is_not(house, joiner):
     with running(house.container("sleep", "77"), joiner=joiner) as first:
-        plan = house.container(
-            "/bin/probe",
-            around={"pid_target": first.pidfd},
-            namespaces=Namespaces(pid="container:first"),
-        )
-        seen = run(plan, joiner=joiner).probe
+
+        def beside(*argv):
+            around = {"pid_target": first.pidfd}
+            shared = Namespaces(pid="container:first")
+            return run(house.container(*argv, around=around, namespaces=shared), joiner=joiner)
+
+        seen = beside("/bin/probe").probe
         assert seen["namespaces"]["pid"] == os.readlink(f"/proc/{first.pid}/ns/pid")
         for name in ("mnt", "net", "uts", "ipc"):
             assert seen["namespaces"][name] != os.readlink(f"/proc/{first.pid}/ns/{name}")
         assert seen["pid"] > 1
+        # and its /proc tells of these processes, of no others
+        ran = beside("sh", "-c", "echo /proc/[0-9]*; readlink /proc/self; cat /proc/1/cmdline")
+        assert ran.failure is None
+        *processes, itself, command = ran.words
+        assert (len(processes), processes[0], command) == (2, "/proc/1", "sleep\x0077\0")
+        assert 1 < int(itself) < 100
+
+
+def test_what_another_has_put_in_the_place_of_its_proc_is_not_taken(house, joiner):
+    # procfs it is, but not all of it; and no procfs at all
+    for source in ("/proc/sys", "/sys"):
+        mounts = (bind(source, "/proc"),)
+        with running(house.container("sleep", "60", mounts=mounts), joiner=joiner) as first:
+            plan = house.container(
+                "true",
+                around={"pid_target": first.pidfd},
+                namespaces=Namespaces(pid="container:first"),
+            )
+            ran = run(plan, joiner=joiner)
+        assert (ran.failure.errno, ran.failure.step.op) == (errno.EINVAL, "borrow")
 
 
 # --- bare steps ---

@@ -9,8 +9,9 @@ import select
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-from attrs import fields, frozen
+from attrs import evolve, fields, frozen
 
 from pyengine.linux import native
 from pyengine.linux.cgroup_names import PARENT, is_branch
@@ -63,14 +64,21 @@ def look() -> Holdings:
 
 
 def left_since(before: Holdings) -> list[str]:
-    """What a test has left; cgroups are others' too, so they get a moment to be removed."""
+    """What a test has left. Cgroups and mounts are others' too, on this host: what is there at
+    the end of the test gets a moment to go, what comes later is none of ours.
+    """
     gc.collect()
+    left = look()
     deadline = time.monotonic() + _PATIENCE
-    while True:
-        now = look()
-        strangers = now.cgroups - before.cgroups
-        if not strangers or not _wait_for_removal(strangers, deadline):
-            return now.since(before)
+    while left.cgroups - before.cgroups or left.mounts - before.mounts:
+        with _watching(left.cgroups - before.cgroups) as changes:
+            cgroups = left.cgroups.intersection(_cgroups())
+            mounts = left.mounts.intersection(_mounts())
+            unchanged = (cgroups, mounts) == (left.cgroups, left.mounts)
+            left = evolve(left, cgroups=cgroups, mounts=mounts)
+            if unchanged and not changes.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                break
+    return left.since(before)
 
 
 def _descriptors() -> Iterator[str]:
@@ -110,9 +118,12 @@ def _mounts() -> Iterator[str]:
 def _cgroups() -> Iterator[str]:
     host = Hierarchy.probe()
     for tree in {host.v2, *host.v1.values()} - {None}:
-        for path, _, _ in os.walk(f"{tree}{PARENT}"):
-            shared = path == tree + PARENT or is_branch(os.path.basename(path))
-            if not shared and not _is_lived_in_by_others(path):
+        for path, below, _ in os.walk(f"{tree}{PARENT}"):
+            if path == tree + PARENT or is_branch(os.path.basename(path)):
+                continue
+            if _is_lived_in_by_others(path):
+                below.clear()
+            else:
                 yield path
 
 
@@ -138,17 +149,19 @@ def _namespaces() -> Iterator[str]:
                 continue
 
 
-def _wait_for_removal(cgroups: frozenset[str], deadline: float) -> bool:
-    """Wait until one of *cgroups* is removed; False if none is in time."""
+@contextmanager
+def _watching(cgroups: frozenset[str]) -> Iterator[select.poll]:
+    """Readable once something next to one of *cgroups* is removed, or a mount comes or goes."""
     libc = ctypes.CDLL(None, use_errno=True)
     watcher = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
     try:
         for above in {os.path.dirname(path) for path in cgroups}:
             libc.inotify_add_watch(watcher, os.fsencode(above), _IN_DELETE)
-        if not all(os.path.isdir(path) for path in cgroups):
-            return True
         poll = select.poll()
         poll.register(watcher, select.POLLIN)
-        return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+        poll.register(mounts, select.POLLPRI)  # proc_pid_mountinfo(5)
+        yield poll
     finally:
         os.close(watcher)
+        os.close(mounts)

@@ -92,15 +92,24 @@ def test_the_working_directory_is_entered_from_inside_and_before_ids_change(situ
     assert plan.steps[chdir].target == situation[0].workdir
 
 
+def last_steps(spec):
+    """What follows the last of the privileges: only who is born among others still has to be."""
+    if not spec.namespaces.pid.startswith("container:"):
+        return ["caps"]
+    return ["caps", "enter", "setsid", *(["ctty"] * spec.tty), "pdeathsig"]
+
+
 @each_situation
 def test_privileges_are_given_up_last_and_in_one_order(situation):
     spec, around = situation
     plan = compile_plan(spec, around)
     (bound,) = places(plan, "bound")
     order = iter(PRIVILEGES)
-    assert all(step.op in order for step in plan.steps[bound:])  # each once, none before another
+    caps = places(plan, "caps")[-1]
+    # each once, none before another
+    assert all(step.op in order for step in plan.steps[bound : caps + 1])
     assert all(number < bound for number in places(plan, "rlimit", "proc_write", "sysctl"))
-    assert plan.steps[-1].op == "caps"
+    assert [step.op for step in plan.steps[caps:]] == last_steps(spec)
 
 
 @each_situation
@@ -110,7 +119,7 @@ def test_the_filter_is_the_last_step_but_for_the_capabilities(situation):
     filters = places(plan, "seccomp")
     assert len(filters) == (spec.security.seccomp is not None)
     for number in filters:
-        assert [step.op for step in plan.steps[number + 1 :]] == ["caps"]
+        assert [step.op for step in plan.steps[number + 1 :]] == last_steps(spec)
         step = plan.steps[number]
         assert (step.data, step.fd, step.flags) == (FILTER.program, 2, FILTER.flags)
 
@@ -145,22 +154,27 @@ def test_every_descriptor_a_step_names_is_there(situation):
     spec, around = situation
     plan = compile_plan(spec, around)
     first = p.JOIN_FDS
+    shares = spec.namespaces.pid.startswith("container:")
     for step in plan.steps:
-        if step.op in USES_FD or (step.op == "bind" and not step.source):
+        if shares and step.op == "pdeathsig":
+            assert step.fd == -1  # it has none of these any more
+        elif shares and (step.flags == p.NEWPID or step.kind == "proc"):
+            assert (step.op, step.fd) in (("setns", p.JOIN_TARGET), ("borrow", p.JOIN_TARGET))
+        elif step.op in USES_FD or (step.op == "bind" and not step.source):
             assert first <= step.fd < first + len(plan.fds)
         elif step.op == "bind":
             assert step.fd == -1
     tasks = [step.fd - first for step in plan.steps if step.op == "cgroup"]
     assert tasks == list(range(1, 1 + around.tasks))
     (deathsig,) = (step for step in plan.steps if step.op == "pdeathsig")
-    assert deathsig.fd == first  # the owner's pidfd
+    assert deathsig.fd == (-1 if shares else first)  # the owner's pidfd
 
 
 @each_situation
 def test_targets_are_absolute_and_names_are_plain(situation):
     plan = compile_plan(*situation)
     for step in plan.steps:
-        if step.op in IN_ROOT:
+        if step.op in IN_ROOT and (step.target or step.kind != "proc"):  # that may be nowhere
             assert step.target.startswith("/")
         if step.op in IN_AT:
             parts = step.target.split("/")

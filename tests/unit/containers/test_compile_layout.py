@@ -124,7 +124,7 @@ def test_who_joins_enters_first_and_gives_up_last(spec, options, identity, tasks
         assert p.JOIN_FDS <= one.fd <= p.JOIN_FDS + tasks
     # who is ushered in has, when it can be seen, nothing any more that its neighbours have not
     last = [step.op for step in plan.steps[places(plan, "caps")[-1] :]]
-    session = ["setsid", *(["tty"] * options.tty)]
+    session = ["setsid", *(["tty", "ctty"] * options.tty)]
     assert last == (["caps", "enter", *session, "pdeathsig"] if ushered else ["caps"])
     assert not ushered or deathsig.fd == -1
     # CVE-2024-21626: never make a working directory for who joins

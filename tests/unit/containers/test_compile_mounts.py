@@ -58,7 +58,9 @@ def test_who_shares_a_pid_namespace_is_born_next_to_its_first_process(situation)
     plan = compile_plan(spec, around)
     shares = spec.namespaces.pid.startswith("container:")
     assert plan.target == (60 if shares else -1)
-    assert plan.joined == (p.NEWPID if shares else 0)
+    joins = [step.fd for step in plan.steps if step.op == "setns" and step.flags == p.NEWPID]
+    assert joins == [p.JOIN_TARGET] * shares
+    assert plan.joined == 0  # no child of the joiner's: a grandchild, with nothing left to take
     if shares:
         assert not plan.unshare & ~p.NEWTIME  # that one is made by being born
         assert not namespaces_of(spec, around) & p.NEWPID
@@ -69,7 +71,7 @@ def test_a_shared_ipc_namespace_is_entered_and_its_shm_borrowed(situation):
     spec, around = situation
     plan = compile_plan(spec, around)
     ipc = [step for step in plan.steps if step.op == "setns" and step.flags == p.NEWIPC]
-    borrowed = [step for step in plan.steps if step.op == "borrow"]
+    borrowed = [s for s in plan.steps if s.op == "borrow" and s.target == "/dev/shm"]
     shares = spec.namespaces.ipc.startswith("container:")
     assert len(ipc) == shares
     own = {mount.target for mount in spec.mounts}.isdisjoint(("/dev", "/dev/shm"))
@@ -98,7 +100,7 @@ def test_network_parameters_are_touched_only_where_they_are_one_s_own(situation)
     assert len(places(plan, "loopback")) == own
     for name, _ in spec.security.sysctls:
         assert name.replace(".", "/") in names
-    (proc,) = (n for n in places(plan, "mount") if plan.steps[n].kind == "proc")
+    (proc,) = (n for n in places(plan, "mount", "borrow") if plan.steps[n].kind == "proc")
     assert all(number > proc for number in places(plan, "sysctl"))  # written through our own procfs
 
 
