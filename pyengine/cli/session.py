@@ -12,7 +12,7 @@ from pyengine.cli.detach import DEFAULT_KEYS, KeyWatcher, parse_keys
 from pyengine.cli.flags import Given
 from pyengine.cli.signals import FORWARDED, Signals
 from pyengine.cli.usage import COUNT_FAULT, UsageError
-from pyengine.errors import EngineError
+from pyengine.errors import EngineError, WrongState
 
 
 def require_terminal(*, tty: bool, reads: bool) -> None:
@@ -64,6 +64,12 @@ def session(
 
 
 def tell_size(resize: Callable[[int, int], object]) -> None:
-    """Tell *resize* the rows and columns of the user's terminal, if there is one."""
+    """Tell *resize* the rows and columns of the user's terminal, if there is one.
+
+    A quick program has ended by now, and its terminal with it: it no longer minds.
+    """
     if (size := terminal.size()) is not None and all(size):
-        resize(*size)
+        try:
+            resize(*size)
+        except WrongState:
+            return
