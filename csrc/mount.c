@@ -136,18 +136,3 @@ int make_overlay(const char *lowers, int below, const char *upper, const char *w
         made = configure(context, upper, work, flags);
     return made == -EINVAL ? make_joined(lowers, below, upper, work, flags) : made;
 }
-
-int pe_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags)
-{
-    return make_overlay(lowers, below, upper, work, flags);
-}
-
-int pe_empty_mount(void)
-{
-    return make_mount("tmpfs", "ro\0size=0\0", MOUNT_ATTR_RDONLY);
-}
-
-int pe_open_tree(int dirfd, const char *path, unsigned flags)
-{
-    return (int)SYS(open_tree, dirfd, path, flags);
-}

@@ -20,6 +20,7 @@ SOURCES = [
     "csrc/say.c",
     "csrc/program.c",
     "csrc/namespace.c",
+    "csrc/detached.c",
     "csrc/files.c",
     "csrc/log.c",
     "csrc/log_read.c",

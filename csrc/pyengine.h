@@ -146,7 +146,7 @@ int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *bi
 /* namespace.c */
 int pe_new_namespace(uint64_t flag, int loopback);
 
-/* mount.c: mounts that are nowhere, and vanish with their fd. */
+/* detached.c: mounts that are nowhere, and vanish with their fd. */
 int pe_empty_mount(void);
 int pe_open_tree(int dirfd, const char *path, unsigned flags);
 int pe_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags);

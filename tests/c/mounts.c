@@ -1,6 +1,8 @@
-/* mount.c, with what it keeps to itself: the way of older kernels is tried on every one. */
+/* mount.c and detached.c, with what they keep to themselves: the ways of older kernels are tried on every
+ * one. */
 #include "check.h"
 #include "../../csrc/mount.c"
+#include "../../csrc/detached.c"
 #include <sys/stat.h>
 
 static int has(int mount, const char *name)
@@ -142,6 +144,65 @@ TEST(a_mount_may_lie_below)
         CHECK(has(mount, "lowest") && has(mount, "first"));
         close(mount);
     }
+    close(below);
+}
+
+static long mount_namespace(void)
+{
+    struct stat found;
+
+    SAME(stat("/proc/thread-self/ns/mnt", &found), 0);
+    return (long)found.st_ino;
+}
+
+/* What pe_overlay() falls back to where a mount that is nowhere cannot be a layer. */
+static int layered(const char *lowers, int below)
+{
+    struct layering wish = {.lowers = lowers, .below = below};
+
+    return on_spawner(overlay_on_thread, &wish);
+}
+
+TEST(a_mount_may_lie_below_on_older_kernels_too)
+{
+    int below = OPENED(pe_empty_mount());
+    long before = mount_namespace();
+
+    make_directory("a/first");
+    make_directory("b/second");
+    const char *one = two(at("a"), "");
+    int inner = OPENED(layered(one, below));
+    close(below);
+    one = two(at("b"), "");
+    int outer = OPENED(layered(one, inner));
+    close(inner);
+    CHECK(has(outer, "first") && has(outer, "second"));
+    close(outer);
+    SAME(mount_namespace(), before);
+    SAME(layered(two(at("gone"), ""), -1), -EBADF);
+}
+
+static int namespace_of_thread(void *arg, char *stack_top)
+{
+    struct stat top;
+
+    (void)stack_top;
+    *(long *)arg = mount_namespace();
+    return stat("/", &top) == 0 ? (int)top.st_ino : -1;
+}
+
+TEST(a_thread_that_went_elsewhere_is_back)
+{
+    struct stat top;
+    long where = 0;
+    int below = OPENED(pe_empty_mount());
+
+    SAME(stat("/", &top), 0);
+    make_directory("a");
+    int mount = OPENED(layered(two(at("a"), ""), below));
+    SAME(on_spawner(namespace_of_thread, &where), (int)top.st_ino);
+    SAME(where, mount_namespace());
+    close(mount);
     close(below);
 }
 

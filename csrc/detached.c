@@ -1,0 +1,52 @@
+/* Mounts for the host program: they are nowhere in its mount namespace, and vanish with their fd. */
+#include "spawner.h"
+#include <linux/sched.h>
+
+int pe_empty_mount(void)
+{
+    return make_mount("tmpfs", "ro\0size=0\0", MOUNT_ATTR_RDONLY);
+}
+
+int pe_open_tree(int dirfd, const char *path, unsigned flags)
+{
+    return (int)SYS(open_tree, dirfd, path, flags);
+}
+
+struct layering {
+    const char *lowers;
+    int below;
+    const char *upper;
+    const char *work;
+    uint64_t flags;
+};
+
+static int overlay_elsewhere(const struct layering *wish)
+{
+    TRY(SYS(mount, NULL, "/", NULL, MS_REC | MS_SLAVE, NULL));
+    TRY(SYS(move_mount, wish->below, "", AT_FDCWD, "/sys", MOVE_MOUNT_F_EMPTY_PATH));
+    return make_overlay(wish->lowers, wish->below, wish->upper, wish->work, wish->flags);
+}
+
+/* On a spawner thread, for a while in a mount namespace of its own. */
+static int overlay_on_thread(void *arg, char *stack_top)
+{
+    OWNED_FD home = (int)TRY(SYS(openat, AT_FDCWD, "/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC));
+    OWNED_FD root = (int)TRY(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+
+    (void)stack_top;
+    TRY(SYS(unshare, CLONE_NEWNS));
+    int made = overlay_elsewhere(arg);
+    TRY(SYS(setns, home, CLONE_NEWNS)); /* which also changes its root, to that of the namespace */
+    TRY(SYS(fchdir, root));
+    TRY(SYS(chroot, "."));
+    return made;
+}
+
+/* Before Linux 6.15 a mount that is nowhere cannot be a layer: then it is put somewhere that only we see. */
+int pe_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags)
+{
+    struct layering wish = {.lowers = lowers, .below = below, .upper = upper, .work = work, .flags = flags};
+    int made = make_overlay(lowers, below, upper, work, flags);
+
+    return made == -EINVAL && below >= 0 ? on_spawner(overlay_on_thread, &wish) : made;
+}
