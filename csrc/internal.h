@@ -71,6 +71,9 @@ int open_patiently(int directory, const char *path, const struct open_how *how);
 /* program.c */
 int run_program(char **argv, char **envp);
 
+/* bounds.c */
+int drop_bounds(uint64_t kept);
+
 /* say.c */
 int say(int report, const struct pe_said *said);
 

@@ -1,16 +1,12 @@
 /* Asking the joiner for a child inside a running container; the other end is joiner.c. */
 #include "join.h"
 #include "births.h"
+#include <sys/mman.h>
 #include <sys/socket.h>
 
-/* Send all of it; the fds go with its first byte. */
-static int send_all(int joiner, const struct join_request *request, const int *fds, int n_fds,
-                    const char *plan)
+/* One message, whole, with its fds. */
+static int send_message(int to, struct iovec *what, size_t n_what, const int *fds, int n_fds)
 {
-    struct iovec what[2] = {
-        {.iov_base = (void *)(uintptr_t)request, .iov_len = sizeof *request},
-        {.iov_base = (void *)(uintptr_t)plan, .iov_len = request->size},
-    };
     union {
         struct cmsghdr header;
         char room[CMSG_SPACE(sizeof(int) * MOST_JOIN_FDS)];
@@ -21,57 +17,116 @@ static int send_all(int joiner, const struct join_request *request, const int *f
               }};
     struct msghdr message = {
         .msg_iov = what,
-        .msg_iovlen = 2,
+        .msg_iovlen = n_what,
         .msg_control = &with,
         .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)n_fds),
     };
+    long sent;
 
     __builtin_memcpy(CMSG_DATA(&with.header), fds, sizeof(int) * (size_t)n_fds);
-    while (what[0].iov_len || what[1].iov_len) {
-        ssize_t n = sendmsg(joiner, &message, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        message.msg_control = NULL;
-        message.msg_controllen = 0;
-        for (int i = 0; i < 2; i++) {
-            size_t sent = (size_t)n < what[i].iov_len ? (size_t)n : what[i].iov_len;
-            what[i].iov_base = (char *)what[i].iov_base + sent;
-            what[i].iov_len -= sent;
-            n -= (ssize_t)sent;
-        }
-    }
-    return 0;
+    do
+        sent = SYS(sendmsg, to, &message, MSG_NOSIGNAL);
+    while (sent == -EINTR);
+    return sent < 0 ? (int)sent : 0;
 }
 
-/* The caller lets only one thread in at a time. */
-int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target,
-            uint64_t joined, int *report)
+static int file_of(const char *plan, size_t size)
 {
-    struct join_request request = {
-        .size = (uint32_t)size, .init = birth->init, .unshare = birth->unshare, .joined = joined};
-    struct report ours;
+    int file = (int)TRY(SYS(memfd_create, "pyengine-plan", MFD_CLOEXEC));
+
+    for (size_t done = 0; done < size;) {
+        long n = SYS(write, file, plan + done, size - done);
+        if (n < 0) {
+            close_fd(&file);
+            return (int)n;
+        }
+        done += (size_t)n;
+    }
+    return file;
+}
+
+/* Who is dead already has said why, or its joiner has: that is heard by who listens to its report. */
+int pe_instruct(int report, const char *plan, size_t size, const struct pe_birth *birth)
+{
+    struct join_plan head = {
+        .size = (uint32_t)size, .n_fds = birth->n_fds + !!birth->init, .init = birth->init};
+    struct iovec what[2] = {
+        {.iov_base = &head, .iov_len = sizeof head},
+        {.iov_base = (void *)(uintptr_t)plan, .iov_len = size},
+    };
+    OWNED_FD file = -1;
     int fds[MOST_JOIN_FDS], n = 0;
 
-    if (size < sizeof(struct pe_plan) || size > LARGEST_PLAN || birth->n_fds + JOIN_FDS + 1 > MOST_JOIN_FDS)
+    if (size < sizeof(struct pe_plan) || size > LARGEST_PLAN || birth->n_fds > PE_MAX_FDS)
         return -E2BIG;
-    TRY(open_report(&ours));
-    fds[n++] = ours.tell;
+    if (size > LARGEST_MESSAGE) {
+        fds[n++] = file = (int)TRY(file_of(plan, size));
+        what[1].iov_len = 0;
+    }
     for (int fd = 0; fd < 3; fd++)
         fds[n++] = birth->stdio[fd];
-    fds[n++] = target >= 0 ? target : ours.tell;
-    request.into_cgroup = birth->cgroup >= 0;
-    fds[n++] = request.into_cgroup ? birth->cgroup : ours.tell;
     for (int i = 0; i < birth->n_fds; i++)
         fds[n++] = birth->fds[i];
     if (birth->init)
         fds[n++] = birth->program;
-    request.n_fds = n;
-    int sent = send_all(joiner, &request, fds, n, plan);
-    close_tell(&ours);
-    if (sent < 0)
-        close_fd(&ours.hear);
-    *report = ours.hear;
-    return sent;
+    int sent = send_message(report, what, 2, fds, n);
+    return sent == -EPIPE || sent == -ECONNRESET ? 0 : sent;
+}
+
+/* Ask for a child who tells and is told at the other end of *report*. */
+static int ask(int joiner, const struct pe_birth *birth, int target, uint64_t joined, int ushered, int report)
+{
+    struct join_request request = {
+        .unshare = birth->unshare, .joined = joined, .into_cgroup = birth->cgroup >= 0, .ushered = ushered};
+    struct iovec what = {.iov_base = &request, .iov_len = sizeof request};
+    int fds[] = {report, target >= 0 ? target : report, birth->cgroup >= 0 ? birth->cgroup : report};
+
+    return send_message(joiner, &what, 1, fds, 3);
+}
+
+static int close_report(struct report *ours, int answer, int *report)
+{
+    close_tell(ours);
+    if (answer < 0)
+        close_fd(&ours->hear);
+    *report = ours->hear;
+    return answer;
+}
+
+int pe_conceive(int joiner, const struct pe_birth *birth, int *report)
+{
+    struct report ours;
+
+    TRY(open_report(&ours));
+    return close_report(&ours, ask(joiner, birth, -1, 0, 0, ours.tell), report);
+}
+
+/* Whether another child brings it into its pid namespace. */
+static int has_usher(const char *plan)
+{
+    const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
+    const struct pe_step *steps = (const struct pe_step *)(const void *)(plan + head->steps);
+
+    for (uint32_t i = 0; i < head->n_steps; i++)
+        if (steps[i].op == PE_ENTER)
+            return 1;
+    return 0;
+}
+
+/* The plan is there before the child is: it need not wait for it. */
+int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target,
+            uint64_t joined, int *report)
+{
+    struct report ours;
+
+    TRY(open_report(&ours));
+    int answer = pe_instruct(ours.hear, plan, size, birth);
+    if (answer == 0)
+        answer = ask(joiner, birth, target, joined, has_usher(plan), ours.tell);
+    return close_report(&ours, answer, report);
+}
+
+int pe_abandon(int report)
+{
+    return (int)SYS(shutdown, report, SHUT_WR);
 }

@@ -6,17 +6,18 @@
  * holds nothing, is sealed, and is small enough to clone for next to nothing.
  *
  *     engine                    joiner                      child (the engine's, not ours)
- *     request + fds + plan ->   clone(CLONE_PARENT)    ->   BORN {pid, pidfd}
- *                                                           walk the steps, become the program
+ *     request + fds ------->    clone(CLONE_PARENT)    ->   BORN {pid, pidfd}
+ *     plan + fds --------------------------------------->   walk the steps, become the program
  *
- * Whoever joins has an usher, who joins what is to be joined but the pid
- * namespace, and lets go of all he has, before the child is born inside:
+ * A plan is made while the kernel clones.  Whoever joins those who could trace him has an usher, who joins
+ * what is to be joined but the pid namespace, and lets go of all he has, before the child is born inside:
  *
  *                               clone(CLONE_PARENT)    ->   USHER {pid, pidfd}, walks the first steps
  *                                                           PE_ENTER: clone(CLONE_PARENT)    ->   BORN
  *
  * fd 3 is the engine.  When it is gone, so are we. */
 #include "join.h"
+#include "lean.h"
 #include "start.h"
 #include <sys/socket.h>
 #include <sys/mman.h>
@@ -36,34 +37,24 @@ static _Noreturn void leave(int code)
         SYS(exit_group, code);
 }
 
-/* Read exactly n bytes; the fds come with the first of them. */
-static int receive(void *to, size_t n, int *fds, int *n_fds)
+/* One message, and the fds that come with it; 0 where there will be none. */
+static long receive(int from, struct iovec *what, size_t n_what, int *fds, int *n_fds)
 {
     char control[CMSG_SPACE(sizeof(int) * MOST_JOIN_FDS)] __attribute__((aligned(8)));
-    char *next = to;
+    struct msghdr message = {
+        .msg_iov = what, .msg_iovlen = n_what, .msg_control = control, .msg_controllen = sizeof control};
+    long got;
 
-    while (n) {
-        struct iovec what = {.iov_base = next, .iov_len = n};
-        struct msghdr message = {.msg_iov = &what, .msg_iovlen = 1};
-        if (fds) {
-            message.msg_control = control;
-            message.msg_controllen = sizeof control;
-        }
-        long got = SYS(recvmsg, ENGINE, &message, MSG_CMSG_CLOEXEC);
-        if (got == -EINTR)
-            continue;
-        if (got <= 0)
-            return -EPIPE;
-        const struct cmsghdr *header = fds ? CMSG_FIRSTHDR(&message) : NULL;
-        if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
-            *n_fds = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-            memcpy(fds, CMSG_DATA(header), (size_t)*n_fds * sizeof(int));
-            fds = NULL;
-        }
-        next += got;
-        n -= (size_t)got;
+    do
+        got = SYS(recvmsg, from, &message, MSG_CMSG_CLOEXEC);
+    while (got == -EINTR);
+    const struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    *n_fds = 0;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        *n_fds = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(fds, CMSG_DATA(header), (size_t)*n_fds * sizeof(int));
     }
-    return 0;
+    return got;
 }
 
 static char **list(char **room, const char *text, uint32_t n)
@@ -82,13 +73,50 @@ static void restore_signals(void)
     SYS(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
-static int arrange_fds(const int *fds)
+/* A child on its way, and what it was asked with. */
+struct visit {
+    struct walker walker; /* first: enter() finds the rest by it */
+    const char *plan;
+    struct join_plan head;
+    int fds[MOST_JOIN_FDS];
+};
+
+/* What is the joiner's own is nothing to have near a container, where its child may be already. */
+static int leave_joiner(struct visit *visit)
 {
-    TRY(SYS(close, own_pid_namespace)); /* the host's: nothing to have near a container */
+    TRY(SYS(close, own_pid_namespace));
+    TRY(SYS(dup3, visit->fds[JOIN_REPORT], REPORT_FD, O_CLOEXEC)); /* it was the engine's */
+    return (int)SYS(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+}
+
+/* Where a plan comes to lie that is no larger than most: to map memory would take longer. */
+static char room[LARGEST_MESSAGE] __attribute__((aligned(16)));
+
+static int hear_plan(struct visit *visit)
+{
+    struct iovec what[] = {{&visit->head, sizeof visit->head}, {room, sizeof room}};
+    int fds[MOST_JOIN_FDS], n_fds, *next = fds;
+    long got = receive(REPORT_FD, what, 2, fds, &n_fds);
+    size_t size = visit->head.size;
+
+    if (got <= 0)
+        leave(1); /* the engine has given up: nobody listens */
+    int is_file = size > sizeof room;
+    if (got != (long)(sizeof visit->head + (is_file ? 0 : size)) || n_fds != is_file + 3 + visit->head.n_fds)
+        return -EBADMSG;
+    visit->plan = room;
+    if (is_file) {
+        long file = *next++;
+        long mapped = TRY(SYS(mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0));
+        visit->plan = (const char *)mapped;
+        TRY(SYS(close, file));
+    }
+    memcpy(visit->fds + JOIN_STDIO, next, 3 * sizeof *next);
+    memcpy(visit->fds + JOIN_FDS, next + 3, (size_t)visit->head.n_fds * sizeof *next);
     for (int fd = 0; fd < 3; fd++)
-        TRY(SYS(dup3, fds[JOIN_STDIO + fd], fd, 0));
-    TRY(SYS(dup3, fds[JOIN_REPORT], REPORT_FD, O_CLOEXEC));
-    return 0;
+        TRY(SYS(dup3, visit->fds[JOIN_STDIO + fd], fd, 0));
+    const struct pe_plan *head = (const struct pe_plan *)(const void *)visit->plan;
+    return head->n_argv + head->n_envp + 3 > MOST_TEXTS ? -E2BIG : 0;
 }
 
 /* Become the program, or the init below which it runs. */
@@ -104,13 +132,6 @@ static int execute(const struct pe_plan *head, const char *plan, int init)
     return (int)SYS(execveat, init, "", texts, envp, AT_EMPTY_PATH);
 }
 
-/* A child on its way, and what it was asked with. */
-struct visit {
-    struct walker walker; /* first: enter() finds the rest by it */
-    const struct join_request *request;
-    const int *fds;
-};
-
 /* Be born in the target's pid namespace, which the usher has chosen for his children, by one who stays
  * outside.
  *
@@ -123,7 +144,8 @@ static int enter(struct walker *walker)
     const struct visit *visit = (const struct visit *)(const void *)walker;
     struct pe_said said = {.word = PE_BORN, .fd = -1};
 
-    for (int i = 0; i < visit->request->n_fds - visit->request->init; i++) /* the landing is still needed */
+    int last = JOIN_FDS + visit->head.n_fds - visit->head.init; /* the landing is still needed */
+    for (int i = 0; i < last; i++)
         SYS(close, visit->fds[i]);
     long pid = TRY(SYS(clone, CLONE_PARENT | CLONE_PIDFD, 0, &said.fd, 0, 0));
     if (pid == 0)
@@ -134,35 +156,28 @@ static int enter(struct walker *walker)
     leave(0);
 }
 
-static int has_usher(const char *plan)
+static int become(struct visit *visit, int *step)
 {
-    const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
-    const struct pe_step *steps = (const struct pe_step *)(const void *)(plan + head->steps);
-
-    for (uint32_t i = 0; i < head->n_steps; i++)
-        if (steps[i].op == PE_ENTER)
-            return 1;
-    return 0;
+    TRY(hear_plan(visit));
+    visit->walker = new_walker(visit->plan, visit->fds + JOIN_TARGET, REPORT_FD);
+    visit->walker.enter = enter;
+    TRY(walk(&visit->walker, step));
+    *step = PE_EXECUTE;
+    int init = visit->head.init ? visit->fds[JOIN_FDS + visit->head.n_fds - 1] : -1;
+    return execute((const struct pe_plan *)(const void *)visit->plan, visit->plan, init);
 }
 
-static _Noreturn void child_main(const struct join_request *request, const char *plan, const int *fds)
+static _Noreturn void child_main(const int *fds)
 {
-    const struct pe_plan *head = (const struct pe_plan *)(const void *)plan;
-    struct pe_said said = {.word = PE_FAILED, .step = PE_ARRANGE, .fd = -1};
-    struct visit visit = {new_walker(plan, fds + JOIN_TARGET, REPORT_FD), request, fds};
-    int report = fds[JOIN_REPORT];
+    struct pe_said said = {.word = PE_FAILED, .fd = -1};
+    struct visit visit = {.fds = {[JOIN_REPORT] = fds[0], [JOIN_TARGET] = fds[1], [JOIN_CGROUP] = fds[2]}};
 
-    visit.walker.enter = enter;
     restore_signals();
-    said.error = head->n_argv + head->n_envp + 3 > MOST_TEXTS ? E2BIG : -arrange_fds(fds);
-    if (!said.error) {
-        report = REPORT_FD;
-        said.error = -walk(&visit.walker, &said.step);
-    }
-    if (!said.error) {
-        said.step = PE_EXECUTE;
-        said.error = -execute(head, plan, request->init ? fds[request->n_fds - 1] : -1);
-    }
+    said.step = PE_ARRANGE;
+    said.error = -leave_joiner(&visit);
+    int report = said.error ? fds[0] : REPORT_FD;
+    if (!said.error)
+        said.error = -become(&visit, &said.step);
     SYS(write, report, &said, sizeof said);
     leave(said.error == ENOENT ? 127 : 126);
 }
@@ -173,11 +188,11 @@ static long clone_child(const struct join_request *request, const int *fds, int 
         .flags = CLONE_PARENT | CLONE_PIDFD | request->unshare,
         .pidfd = (uint64_t)(uintptr_t)pidfd,
     };
-    long target = fds[JOIN_TARGET];
+    long target = fds[1];
 
     if (request->into_cgroup) {
         args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (uint64_t)fds[JOIN_CGROUP];
+        args.cgroup = (uint64_t)fds[2];
     }
     if (!(request->joined & CLONE_NEWPID))
         return SYS(clone3, &args, sizeof args);
@@ -190,36 +205,25 @@ static long clone_child(const struct join_request *request, const int *fds, int 
     return pid;
 }
 
-static void answer(const struct join_request *request, const char *plan, const int *fds)
-{
-    struct pe_said said = {.word = has_usher(plan) ? PE_USHER : PE_BORN, .fd = -1};
-    long pid = clone_child(request, fds, &said.fd);
-
-    if (pid == 0)
-        child_main(request, plan, fds);
-    if (pid < 0)
-        said = (struct pe_said){.word = PE_FAILED, .step = PE_CLONE, .error = (int)-pid, .fd = -1};
-    said.pid = (int)pid;
-    if (say(fds[JOIN_REPORT], &said) < 0 && pid > 0) /* nobody would ever know of it */
-        SYS(pidfd_send_signal, said.fd, SIGKILL, NULL, 0);
-}
-
 static void serve(void)
 {
     struct join_request request;
-    int fds[MOST_JOIN_FDS], n_fds = 0;
+    struct iovec what = {&request, sizeof request};
+    struct pe_said said = {.fd = -1};
+    int fds[MOST_JOIN_FDS], n_fds;
+    long got = receive(ENGINE, &what, 1, fds, &n_fds);
 
-    if (receive(&request, sizeof request, fds, &n_fds) < 0 || n_fds != request.n_fds)
-        leave(0);
-    if (request.size > LARGEST_PLAN)
-        leave(1);
-    long plan = SYS(mmap, NULL, request.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (plan < 0 && plan > -4096)
-        leave(1);
-    if (receive((void *)plan, request.size, NULL, NULL) < 0)
-        leave(0);
-    answer(&request, (const char *)plan, fds);
-    SYS(munmap, plan, request.size);
+    if (got != sizeof request || n_fds != 3)
+        leave(got != 0);
+    long pid = clone_child(&request, fds, &said.fd);
+    if (pid == 0)
+        child_main(fds);
+    said.word = request.ushered ? PE_USHER : PE_BORN;
+    if (pid < 0)
+        said = (struct pe_said){.word = PE_FAILED, .step = PE_CLONE, .error = (int)-pid, .fd = -1};
+    said.pid = (int)pid;
+    if (say(fds[0], &said) < 0 && pid > 0) /* nobody would ever know of it */
+        SYS(pidfd_send_signal, said.fd, SIGKILL, NULL, 0);
     SYS(close_range, own_pid_namespace + 1, ~0U, 0); /* all that came, and what was opened since */
 }
 
@@ -234,11 +238,25 @@ static void be_worth_nothing_special(void)
     close_fd(&score);
 }
 
+static uint64_t bounds; /* what of its capabilities it leaves its children at most */
+
+static _Noreturn void serve_all(void)
+{
+    be_lean(); /* from here on there are no arguments any more, and no first stack */
+    if (drop_bounds(bounds) < 0)
+        leave(1);
+    own_pid_namespace = (int)SYS(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (own_pid_namespace < 0)
+        leave(1);
+    for (;;)
+        serve();
+}
+
 __attribute__((used, noreturn)) void begin(long *stack)
 {
+    static char own_stack[256 * 1024] __attribute__((aligned(16)));
     uint64_t all = ~0ULL;
 
-    (void)stack;
     if (SYS(fcntl, ENGINE, F_SETFD, FD_CLOEXEC) < 0)
         leave(126); /* no engine: a container has run us, as "#!/proc/self/exe" */
     SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -249,9 +267,6 @@ __attribute__((used, noreturn)) void begin(long *stack)
     if (SYS(chdir, "/") < 0)
         leave(1);
     be_worth_nothing_special();
-    own_pid_namespace = (int)SYS(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    if (own_pid_namespace < 0)
-        leave(1);
-    for (;;)
-        serve();
+    bounds = stack[0] > 1 ? hexadecimal((const char *)stack[2]) : ~0ULL;
+    go_on(own_stack + sizeof own_stack, (void (*)(void))serve_all);
 }

@@ -14,6 +14,7 @@ SOURCES = [
     "csrc/births.c",
     "csrc/join.c",
     "csrc/steps.c",
+    "csrc/bounds.c",
     "csrc/step_files.c",
     "csrc/resolve.c",
     "csrc/mount.c",
@@ -25,6 +26,7 @@ SOURCES = [
     "csrc/log.c",
     "csrc/log_read.c",
     "csrc/watch.c",
+    "csrc/visit.c",
 ]
 
 # Programs that are executed from sealed memory; they have no libc.
@@ -32,13 +34,15 @@ PROGRAM_FLAGS = [
     *("-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror"),
     *("-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-stack-protector"),
     *("-fno-asynchronous-unwind-tables", "-fno-pie", "-s"),
-    *("-Wl,--build-id=none", "-Wl,-z,noexecstack"),
+    *("-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,noseparate-code"),
 ]
 PROGRAMS = {
     "landing": ["csrc/landing.c", "csrc/program.c"],
     "joiner": [
         "csrc/joiner.c",
+        "csrc/lean.c",
         "csrc/steps.c",
+        "csrc/bounds.c",
         "csrc/step_files.c",
         "csrc/resolve.c",
         "csrc/mount.c",

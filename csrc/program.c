@@ -22,12 +22,16 @@ static int has_slash(const char *name)
     return 0;
 }
 
-/* ENOENT of a file that is there is about its interpreter: after #!, or the loader of its format. */
+/* ENOENT of a file that is there is about its interpreter: after #!, or the loader of its format.  To ask
+ * first is a third of what execve(2) takes to find out that there is none. */
 static int execute(const char *path, char **argv, char **envp)
 {
-    int error = (int)SYS(execve, path, argv, envp);
+    int there = (int)SYS(faccessat, AT_FDCWD, path, 0);
 
-    return error == -ENOENT && SYS(faccessat, AT_FDCWD, path, 0) == 0 ? -ELIBACC : error;
+    if (there == -ENOENT || there == -ENOTDIR)
+        return there;
+    int error = (int)SYS(execve, path, argv, envp);
+    return error == -ENOENT && there == 0 ? -ELIBACC : error;
 }
 
 /* Returns only if it failed: -ENOENT, -EACCES or -ELIBACC for one that is there but may not be run or has no

@@ -138,10 +138,37 @@ int pe_end_spawn(struct pe_pending *pending, struct pe_child *child);
 int pe_hear(int report, struct pe_said *said);
 int pe_wait(int pidfd, int options, struct pe_end *end);
 
+/* visit.c: a child in a running container from its birth to its end, as long as it says little. */
+#define PE_HEARD_ROOM 65536
+#define PE_MOST_WORDS 4
+
+struct pe_visit {
+    int report, outputs[2];              /* our ends; -1 once they were heard out */
+    struct pe_said words[PE_MOST_WORDS]; /* of its birth */
+    int n_words;
+    int runs;      /* it has become its program, and the first word has told of it */
+    char *data[2]; /* of its outputs, NULL for none; let go of by pe_forget */
+    size_t size[2];
+    struct pe_end end;
+};
+
+/* pe_join with pipes for its outputs; stdio[0] is its input. */
+int pe_begin_visit(int joiner, const char *plan, size_t size, struct pe_birth *birth, int target,
+                   uint64_t joined, struct pe_visit *visit);
+/* 1: it has ended, was reaped, and this was all; 0: the deadline, of CLOCK_MONOTONIC, has passed, or there is
+ * more to hear than that: of its birth, if it does not run, or of its outputs */
+int pe_see_through(int64_t deadline, struct pe_visit *visit);
+void pe_forget(struct pe_visit *visit);
+
 /* join.c: ask the joiner, a program with memory of its own, for a child inside a container. */
-int pe_start_joiner(int program, int report, struct pe_child *child);
+int pe_start_joiner(int program, int report, uint64_t bounds, struct pe_child *child);
 int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target,
             uint64_t joined, int *report);
+
+/* The same in two steps, for a child of no target: it waits for its plan, which is made meanwhile. */
+int pe_conceive(int joiner, const struct pe_birth *birth, int *report);
+int pe_instruct(int report, const char *plan, size_t size, const struct pe_birth *birth);
+int pe_abandon(int report); /* there will be no plan */
 
 /* namespace.c */
 int pe_new_namespace(uint64_t flag, int loopback);

@@ -10,6 +10,7 @@
  */
 #include "births.h"
 #include "spawner.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
@@ -200,16 +201,17 @@ int pe_end_spawn(struct pe_pending *pending, struct pe_child *child)
     return pid < 0 ? pid : 0;
 }
 
-int pe_start_joiner(int program, int report, struct pe_child *child)
+int pe_start_joiner(int program, int report, uint64_t bounds, struct pe_child *child)
 {
     struct pe_plan nothing = {.abi = PE_ABI, .size = sizeof nothing};
     struct pe_birth wanted = {.program = program, .cgroup = -1};
-    char *argv[] = {(char *)(uintptr_t) "pyengine-joiner", NULL}, *envp[] = {NULL};
+    char kept[17], *argv[] = {(char *)(uintptr_t) "pyengine-joiner", kept, NULL}, *envp[] = {NULL};
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     struct birth birth = {.plan = (const char *)&nothing, .wanted = &wanted, .argv = argv, .envp = envp};
 
     if (null < 0)
         return -errno;
+    snprintf(kept, sizeof kept, "%016llx", (unsigned long long)bounds);
     wanted.stdio[0] = wanted.stdio[1] = wanted.stdio[2] = null;
     birth.report = report;
     int pid = on_spawner(give_birth, &birth);
@@ -236,9 +238,10 @@ int pe_hear(int report, struct pe_said *said)
     };
     long n;
 
-    do
+    do /* reset, by who has closed it with a plan in it that nobody has read: what he has said is still there
+        */
         n = SYS(recvmsg, report, &message, MSG_CMSG_CLOEXEC);
-    while (n == -EINTR);
+    while (n == -EINTR || n == -ECONNRESET);
     if (n < 0)
         return (int)n;
     if (n == 0) {

@@ -13,6 +13,20 @@ __asm__(".text\n.globl _start\n_start:\n\tmov x29, xzr\n\tmov x0, sp\n\tbl begin
 #error "start.h: teach me this architecture"
 #endif
 
+/* Go on in *function* with another stack, and never come back. */
+__attribute__((noreturn, unused)) static void go_on(char *stack_top, void (*function)(void))
+{
+#if defined(__x86_64__)
+    __asm__ volatile("mov %0, %%rsp\n\txor %%ebp, %%ebp\n\tcall *%1"
+                     :
+                     : "r"(stack_top), "r"(function)
+                     : "memory");
+#else
+    __asm__ volatile("mov sp, %0\n\tmov x29, xzr\n\tblr %1" : : "r"(stack_top), "r"(function) : "memory");
+#endif
+    __builtin_unreachable();
+}
+
 /* The compiler may call these whatever we write. */
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {

@@ -105,15 +105,7 @@ static int step_ctty(struct walker *walker, const struct pe_step *step)
 static int step_bound(struct walker *walker, const struct pe_step *step)
 {
     (void)walker;
-    for (int capability = 0; capability < 64; capability++) {
-        if (step->flags >> capability & 1)
-            continue;
-        int dropped = (int)SYS(prctl, PR_CAPBSET_DROP, capability, 0, 0, 0);
-        if (dropped == -EINVAL)
-            return 0; /* past the last one this kernel knows */
-        TRY(dropped);
-    }
-    return 0;
+    return drop_bounds(step->flags);
 }
 
 static int step_no_new_privs(struct walker *walker, const struct pe_step *step)

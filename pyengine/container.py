@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,12 +14,14 @@ from pyengine.containers import (
     changes,
     changing,
     ending,
+    executing,
     joining,
     looking,
     outputs,
     starting,
     waiting,
 )
+from pyengine.containers.join_plans import JoinOptions
 from pyengine.errors import InvalidRequest, Unsupported
 from pyengine.model import options_program as read
 from pyengine.model.options_files import read_env_files
@@ -184,7 +187,7 @@ class Container:
         """
         options = _join_options(argv, env, env_file, workdir, user, tty, privileged)
         given = None if stdin is None else read.standard_input(stdin)
-        result = joining.execute(self._house, self.id, options, stdin=given, timeout=timeout)
+        result = executing.execute(self._house, self.id, options, stdin=given, timeout=timeout)
         return result.check() if check else result
 
     def popen(
@@ -384,6 +387,18 @@ def _interval(given: float) -> float:
     return float(given)
 
 
+@lru_cache(maxsize=64)
+def _plain_options(argv: tuple[object, ...]) -> JoinOptions:
+    return JoinOptions(_exec_words(argv))
+
+
+def _exec_words(argv: object) -> tuple[str, ...]:
+    words = read.command_words(argv, "exec command")
+    if not words:
+        raise InvalidRequest("exec command", argv, why="No exec command specified")
+    return words
+
+
 def _join_options(
     argv: object,
     env: object,
@@ -394,12 +409,17 @@ def _join_options(
     privileged: bool,
     console_size: tuple[int, int] | None = None,
     stdin: bool = False,
-) -> joining.JoinOptions:
-    words = read.command_words(argv, "exec command")
-    if not words:
-        raise InvalidRequest("exec command", argv, why="No exec command specified")
-    return joining.JoinOptions(
-        argv=words,
+) -> JoinOptions:
+    wishes = env, env_file, workdir, user, console_size
+    flags = tty, privileged, stdin
+    plain = all(each is None for each in wishes) and all(each is False for each in flags)
+    if plain and isinstance(argv, list | tuple):
+        try:
+            return _plain_options(tuple(argv))
+        except TypeError:  # what cannot be hashed is no text: said below
+            pass
+    return JoinOptions(
+        argv=_exec_words(argv),
         env=(
             *(() if env_file is None else read_env_files(env_file)),
             *(() if env is None else read.environment(env)),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from attrs import define, field, frozen
 
 from pyengine.containers.accounts import identity_in, identity_in_layer
-from pyengine.containers.compile import compile_plan
+from pyengine.containers.compile import born_into, compile_plan
 from pyengine.containers.failure import host_error, start_error
 from pyengine.containers.identity import Identity
 from pyengine.containers.name_files import hosts_of, resolv_of
@@ -18,10 +18,12 @@ from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
 from pyengine.containers.sweeper import remove
 from pyengine.errors import EngineError, ImageNotFound, InvalidRequest
 from pyengine.linux import native, probe
+from pyengine.linux.capabilities import mask
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.device_filter import DevicePolicy, device_policy
 from pyengine.linux.devices import all_devices, devices_at
 from pyengine.linux.mounts import check_propagation
+from pyengine.linux.native_joiner import Joiner, instruct
 from pyengine.linux.process import start_time
 from pyengine.linux.seccomp import filter_for
 from pyengine.model.mounts import Mount, MountKind
@@ -87,7 +89,7 @@ class Tools:
 
     layout: Layout
     hierarchy: Hierarchy
-    joiner: native.Joiner
+    joiner: Joiner
     spares: Spares
     neighbour: Callable[[str], Neighbour]
 
@@ -123,10 +125,20 @@ def give_birth(
         cgroup = Cgroup.create(
             tools.hierarchy, spec.id, spec.resources, parent=spec.cgroup_parent, devices=policy
         )
-        around = _surroundings(record, home, tools, identity, nodes, cgroup, opened)
-        theirs, streams = _open_streams(spec, opened)
-        plan = compile_plan(spec, around)
-        child = tools.joiner.spawn(plan, theirs)
+        v2 = _kept_fd(cgroup.v2_fd(), opened)
+        child = _conceive(spec, v2, tools)
+        try:
+            around = _surroundings(record, home, tools, identity, nodes, cgroup, v2, opened)
+            theirs, streams = _open_streams(spec, opened)
+            plan = compile_plan(spec, around)
+            if child is None:
+                child = tools.joiner.spawn(plan, theirs)
+            else:
+                instruct(child, plan, theirs)
+        except BaseException:
+            if child is not None:
+                native.end(child)
+            raise
         started = _accompany(child, identity, begun, alive, tools.spares)
         failure = native.hear(child)
         if child.terminal >= 0:
@@ -145,6 +157,24 @@ def give_birth(
     finally:
         opened.close()
     return Born(child.pid, child.pidfd, started, streams, cgroup, identity, cgroup.warnings)
+
+
+def _conceive(spec: ContainerSpec, v2: int, tools: Tools) -> native.Child | None:
+    """The child, who waits for its plan, unless it will be born in somebody else's namespaces.
+
+    The kernel clones it while we find out what it will need.
+    """
+    if _shares(spec.namespaces.pid) is not None:
+        return None
+    return tools.joiner.conceive(
+        cgroup=v2,
+        unshare=born_into(spec, time_namespace=probe.has_time_namespaces()),
+        bounds=mask(spec.security.capabilities),
+    )
+
+
+def _kept_fd(fd: int | None, opened: _Open) -> int:
+    return -1 if fd is None else opened.keep(fd)
 
 
 def _accompany(
@@ -251,14 +281,12 @@ def _surroundings(
     identity: Identity,
     nodes: tuple[DeviceNode, ...],
     cgroup: Cgroup,
+    v2: int,
     opened: _Open,
 ) -> Surroundings:
     spec = record.spec
     tasks = [opened.keep(fd) for fd in cgroup.join_fds()]
     fds = [native.own_pidfd(os.getpid()), *tasks]
-    v2 = cgroup.v2_fd()
-    if v2 is not None:
-        opened.keep(v2)
     shared = []
     for mount in spec.mounts:
         if mount.kind is MountKind.BIND and mount.propagation.lstrip("r") != "private":
@@ -289,7 +317,7 @@ def _surroundings(
         filter=None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
         fds=tuple(fds),
         tasks=len(tasks),
-        cgroup=-1 if v2 is None else v2,
+        cgroup=v2,
         hosts=hosts_of(spec, _host_file("/etc/hosts") if _on_host(spec) else ""),
         resolv=resolv_of(spec, _host_file("/etc/resolv.conf")),
         nodes=nodes,

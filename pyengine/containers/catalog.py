@@ -190,13 +190,29 @@ class Catalog:
 
     # --- reading and changing ---
 
+    def _stat(self, container_id: str, file: str) -> tuple[str, os.stat_result | None]:
+        """The path of its *file*, an attribute of `Home`, and what it is now: there, if not `None`.
+
+        Raises `ContainerNotFound`. Where it was last is tried before it is looked for.
+        """
+        home = self._homes.get(container_id)
+        if home is not None:
+            path = getattr(home, file)
+            try:
+                return path, os.stat(path)
+            except FileNotFoundError:
+                pass
+        path = getattr(self.home(container_id), file)
+        try:
+            return path, os.stat(path)
+        except FileNotFoundError:
+            return path, None
+
     def record(self, container_id: str) -> ContainerRecord:
         """What a container is. Raises `ContainerNotFound` and `StoreError`."""
-        path = self.home(container_id).record
-        try:
-            found = os.stat(path)
-        except FileNotFoundError as error:
-            raise ContainerNotFound(container_id) from error
+        path, found = self._stat(container_id, "record")
+        if found is None:
+            raise ContainerNotFound(container_id)
         version = found.st_ino, found.st_mtime_ns
         known = self._records.get(container_id)
         if known is not None and known[0] == version:
@@ -209,10 +225,8 @@ class Catalog:
 
     def state(self, container_id: str) -> ContainerState:
         """What was last written of what a container does."""
-        path = self.home(container_id).state
-        try:
-            found = os.stat(path)
-        except FileNotFoundError:
+        path, found = self._stat(container_id, "state")
+        if found is None:
             return ContainerState()
         version = found.st_ino, found.st_mtime_ns
         known = self._states.get(container_id)

@@ -23,6 +23,10 @@ class Collector:
         (self._stdout if stream == "stdout" else self._stderr).write(data)
         return True
 
+    def take(self, stream: int, data: bytes) -> None:
+        """Keep *data* of the first stream, or of the second (1)."""
+        (self._stderr if stream else self._stdout).write(data)
+
     def end(self) -> None:
         """Nothing to do: who waits looks by himself."""
 

@@ -14,6 +14,7 @@ from pyengine.containers.mount_steps import cover_block, file_steps, mount_block
 from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, tie
 from pyengine.containers.surroundings import Surroundings
 from pyengine.linux import plan as p
+from pyengine.linux.capabilities import mask
 from pyengine.linux.plan import Block, Plan, Step
 from pyengine.model.spec import ContainerSpec
 
@@ -27,9 +28,8 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
     unshare = namespaces_of(spec, around)
     joins = around.pid_target >= 0
     first = p.JOIN_FDS
-    # one has to be born into a pid namespace, on older kernels into a time namespace too; a cgroup
-    # namespace shows what is below the cgroups its maker is in: the container's, not ours
-    later = unshare & ~(p.NEWPID | p.NEWTIME)
+    # a cgroup namespace shows what is below the cgroups its maker is in: the container's, not ours
+    later = unshare & ~born_into(spec, time_namespace=around.time_namespace)
     session = (Step("setsid", doing="start a session"), *((CONTROL,) if spec.tty else ()))
     owner = None if joins else first
     parts: tuple[Step | Block, ...] = (
@@ -50,11 +50,12 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
         argv=spec.argv,
         env=env,
         parts=parts,
-        unshare=unshare & ~later,
+        unshare=born_into(spec, time_namespace=around.time_namespace),
         fds=around.fds,
         cgroup=around.cgroup,
         init=spec.init,
         target=around.pid_target,
+        bounds=mask(spec.security.capabilities),
     )
 
 
@@ -80,6 +81,15 @@ def namespaces_of(spec: ContainerSpec, around: Surroundings) -> int:
     if around.time_namespace:
         flags |= p.NEWTIME
     return flags
+
+
+def born_into(spec: ContainerSpec, *, time_namespace: bool) -> int:
+    """The CLONE_NEW* flags of the namespaces of *spec* that it has to be born into.
+
+    They are a pid namespace, and on older kernels a time namespace (setns(2)).
+    """
+    pid = p.NEWPID if spec.namespaces.pid == "private" else 0
+    return pid | (p.NEWTIME if time_namespace else 0)
 
 
 def _enter(around: Surroundings, unshare: int, first: int) -> Iterator[Step]:

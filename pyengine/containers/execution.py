@@ -18,6 +18,15 @@ from pyengine.model.state import ExitStatus
 from pyengine.model.usage import Usage
 
 
+def exit_of(end: native.End) -> ExitStatus:
+    """How it ended, as a shell would say it."""
+    if end.signal is not None:
+        return ExitStatus(128 + end.signal, end.signal)
+    if end.exit_code is not None:
+        return ExitStatus(end.exit_code)
+    return ExitStatus(137, error="somebody else has reaped it")
+
+
 class Execution:
     """One such program. It must be reaped soon, whoever asked for it and forgot: the container
     cannot end before (pid_namespaces(7)), so somebody always watches.
@@ -30,6 +39,7 @@ class Execution:
         streams: Streams,
         seat: Seat,
         on_end: Callable[[Execution], None],
+        started: float,
     ) -> None:
         self.pid = pid
         self.pidfd = pidfd
@@ -37,7 +47,7 @@ class Execution:
         self.seat = seat
         self.is_done = False
         self._done: threading.Event | None = None  # made when somebody waits
-        self.started = time.monotonic()
+        self.started = started
         self.duration = 0.0
         self.exit = ExitStatus(0)
         self.usage = Usage()
@@ -56,9 +66,8 @@ class Execution:
     def collect(self, sink: Sink, given: bytes, *, keep_stdin: bool = False) -> None:
         """Have its output heard by *sink* and *given* written to it, by who drives it."""
         streams = self.streams
-        outputs = {streams.stdout: "stdout"}
-        if streams.stderr >= 0:
-            outputs[streams.stderr] = "stderr"
+        both = (streams.stdout, "stdout"), (streams.stderr, "stderr")
+        outputs = {fd: name for fd, name in both if fd >= 0}
         self._pump = Pump(outputs, sink, -1 if keep_stdin else streams.stdin, given)
 
     def interests(self) -> Iterator[tuple[int, int]]:
@@ -97,12 +106,7 @@ class Execution:
             self._pump.drain()
         self._give_seat_back()
         self.usage = Usage(end.peak_memory, end.user_seconds, end.system_seconds)
-        if end.signal is not None:
-            self.exit = ExitStatus(128 + end.signal, end.signal)
-        elif end.exit_code is not None:
-            self.exit = ExitStatus(end.exit_code)
-        else:
-            self.exit = ExitStatus(137, error="somebody else has reaped it")
+        self.exit = exit_of(end)
         self._on_end(self)
         self.on_done()
         with self._lock:

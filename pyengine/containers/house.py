@@ -14,7 +14,7 @@ from pyengine.containers.sweeper import Sweeper
 from pyengine.errors import EngineClosed, ForeignProcess
 from pyengine.events import EventLog
 from pyengine.linux.cgroup import Hierarchy
-from pyengine.linux.native import Joiner
+from pyengine.linux.native_joiner import Joiner
 from pyengine.store import owners
 from pyengine.store.layout import Layout
 

@@ -19,7 +19,7 @@ from pyengine.model.usage import Usage
 if TYPE_CHECKING:
     from pyengine.containers.birth import Born
     from pyengine.containers.feeding import Feeder
-    from pyengine.linux.plan import Block
+    from pyengine.linux.plan import Block, Plan
     from pyengine.model.spec import ContainerSpec
 
 
@@ -60,7 +60,8 @@ class Running:
         self.is_over = False
         self.cgroup = born.cgroup
         self.seats = Seats(born.cgroup)
-        self.join_plans: dict[object, Block] = {}
+        self.join_steps: dict[object, Block] = {}  # of programs put inside, by what was wished
+        self.join_plans: dict[object, Plan] = {}
         self.feeder: Feeder | None = None
         self.keep = True
         self.stopped_by_hand = False

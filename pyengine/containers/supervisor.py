@@ -38,6 +38,13 @@ def drive(watched: Watched, deadline: float | None) -> bool:
 
     False when *deadline* (of `time.monotonic`) has passed before; then it is as it was.
     """
+    if not watched.is_over and not _watch(watched, deadline):
+        return False
+    _finish(watched)
+    return True
+
+
+def _watch(watched: Watched, deadline: float | None) -> bool:
     poll = select.poll()
     for fd, events in watched.interests():
         poll.register(fd, events)
@@ -49,7 +56,6 @@ def drive(watched: Watched, deadline: float | None) -> bool:
             if watched.ready(fd) == DROP:
                 poll.unregister(fd)
                 os.close(fd)
-    _finish(watched)
     return True
 
 

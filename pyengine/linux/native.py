@@ -10,8 +10,6 @@ import errno
 import os
 import select
 import signal
-import socket
-import threading
 from functools import cache
 from os import fsencode
 from pathlib import Path
@@ -76,7 +74,7 @@ class End:
     peak_memory: int  # bytes
 
 
-def _check(answer: int, doing: str) -> int:
+def check(answer: int, doing: str) -> int:
     if answer < 0:
         raise KernelError(-answer, doing)
     return answer
@@ -105,16 +103,16 @@ def _seal(name: str) -> _Program:
     sealed = lib.pe_seal(fd)
     if sealed < 0:
         os.close(fd)
-    return _Program(fd, bool(_check(sealed, f"seal the {name}")))
+    return _Program(fd, bool(check(sealed, f"seal the {name}")))
 
 
-def _landing_for(plan: Plan) -> _Program:
+def landing_for(plan: Plan) -> _Program:
     """The landing; one more where it stays in the container, who may take its right to run away."""
     landing = _program("landing")
     return _seal("landing") if plan.init and not landing.mode_stays else landing
 
 
-def _let_go(landing: _Program) -> None:
+def let_go(landing: _Program) -> None:
     if landing.fd != program("landing"):
         os.close(landing.fd)
 
@@ -142,7 +140,7 @@ class Birth:
         self._packed = encode(plan)
         birth = ffi.new("struct pe_birth *")
         birth.unshare = plan.unshare
-        self._landing = _landing_for(plan)
+        self._landing = landing_for(plan)
         birth.program = self._landing.fd
         birth.init = plan.init
         birth.cgroup = plan.cgroup
@@ -153,15 +151,15 @@ class Birth:
         self._pending = ffi.new("struct pe_pending **")
         answer = lib.pe_begin_spawn(self._packed, len(self._packed), birth, self._pending)
         if answer < 0:
-            _let_go(self._landing)
-        _check(answer, "clone a child")
+            let_go(self._landing)
+        check(answer, "clone a child")
 
     def end(self) -> Child:
         """Wait until it has walked its plan, one way or the other; `hear` tells which."""
         born = ffi.new("struct pe_child *")
         answer = lib.pe_end_spawn(self._pending[0], born)
-        _let_go(self._landing)
-        _check(answer, "clone a child")
+        let_go(self._landing)
+        check(answer, "clone a child")
         return Child(born.pid, born.pidfd, born.report, self._plan)
 
 
@@ -173,6 +171,8 @@ def spawn(plan: Plan, stdio: tuple[int, int, int]) -> Child:
 def end(child: Child) -> None:
     """Kill *child*, whatever it was about to become, and let go of everything of it."""
     _adopt(child)
+    if child.report >= 0:
+        lib.pe_abandon(child.report)  # it may wait for its plan
     if child.pidfd >= 0:
         send_signal(child.pidfd, signal.SIGKILL)
     hear(child)
@@ -217,6 +217,8 @@ def hear(child: Child) -> Failure | None:
 
     Sets *child*'s ``terminal``, and for a child born by the joiner ``pid`` and ``pidfd``.
     """
+    if child.report < 0:  # that was heard
+        return child.failure
     try:
         # woken once, at the last word: woken at each, we would take the processor from the child
         poll = select.poll()
@@ -263,7 +265,7 @@ def _take_word(child: Child) -> bool:
         return False
     if said.word == _RUNNING:
         return False
-    _keep_word(child, said)
+    keep_word(child, said)
     said.word = _RUNNING
     return True
 
@@ -280,7 +282,8 @@ def _adopt(child: Child) -> None:
     said.word = _RUNNING
 
 
-def _keep_word(child: Child, said: Any) -> None:
+def keep_word(child: Child, said: Any) -> None:
+    """Note what *child*, or its joiner, has said."""
     if said.word == _USHER and child.usher == (0, -1):
         child.usher = said.pid, said.fd
     elif said.word in (_TERMINAL, _BORN) and said.fd < 0:  # we have no room for its descriptor
@@ -314,8 +317,11 @@ def wait(pidfd: int, *, block: bool = True) -> End | None:
     answer = lib.pe_wait(pidfd, 0 if block else os.WNOHANG, end)
     if answer == -errno.ECHILD:
         return _end_of_reaped(pidfd)
-    if _check(answer, "wait for a child") == 0:
-        return None
+    return None if check(answer, "wait for a child") == 0 else end_from(end)
+
+
+def end_from(end: Any) -> End:
+    """What C's ``struct pe_end`` says."""
     exited = end.code == os.CLD_EXITED
     return End(
         end.status if exited else None,
@@ -349,88 +355,9 @@ def _end_of_reaped(pidfd: int) -> End:
     return End(None if signal else status >> 8 & 0xFF, signal or None, 0.0, 0.0, 0)
 
 
-class Joiner:
-    """The program that gives birth inside running containers: one an engine, made when needed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._pidfd = -1
-
-    def spawn(self, plan: Plan, stdio: tuple[int, int, int]) -> Child:
-        """Ask for a child next to *plan*'s target; `hear` tells how it went, and who it is."""
-        packed = encode(plan)
-        birth = ffi.new("struct pe_birth *")
-        birth.unshare = plan.unshare
-        birth.init = plan.init
-        landing = _landing_for(plan)
-        birth.program = landing.fd
-        birth.cgroup = plan.cgroup
-        birth.stdio = stdio
-        birth.n_fds = len(plan.fds)
-        if plan.fds:
-            birth.fds[0 : len(plan.fds)] = plan.fds
-        try:
-            return self._spawn(plan, packed, birth)
-        finally:
-            _let_go(landing)
-
-    def _spawn(self, plan: Plan, packed: bytes, birth: object) -> Child:
-        report = ffi.new("int *", -1)
-        try:
-            with self._lock:
-                answer = self._ask(packed, birth, plan, report)
-                if answer == -errno.EPIPE:  # somebody has killed it: make another
-                    self._end()
-                    answer = self._ask(packed, birth, plan, report)
-                if answer < 0:  # it may have half a request: it must not take the next for the rest
-                    self._end()
-            _check(answer, "ask the joiner for a child")
-            return Child(-1, -1, report[0], plan)
-        except BaseException:
-            if report[0] >= 0:  # ctrl-C: it was asked already
-                end(Child(-1, -1, report[0], plan))
-            raise
-
-    def _ask(self, packed: bytes, birth: object, plan: Plan, report: object) -> int:
-        if self._socket is None:
-            self._start()
-        assert self._socket is not None
-        answer: int = lib.pe_join(
-            self._socket.fileno(), packed, len(packed), birth, plan.target, plan.joined, report
-        )
-        return answer
-
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        born = ffi.new("struct pe_child *")
-        with theirs:
-            answer = lib.pe_start_joiner(program("joiner"), theirs.fileno(), born)
-        if answer < 0:
-            ours.close()
-            raise KernelError(-answer, "start the joiner")
-        self._socket, self._pidfd = ours, born.pidfd
-
-    def _end(self) -> None:
-        if self._socket is None:
-            return
-        ours, pidfd = self._socket, self._pidfd
-        self._socket, self._pidfd = None, -1
-        # it leaves when its engine does; closing would not tell it, were there a fork of ours
-        ours.shutdown(socket.SHUT_RDWR)
-        ours.close()
-        wait(pidfd)
-        os.close(pidfd)
-
-    def close(self) -> None:
-        """End the joiner, and wait until it is gone."""
-        with self._lock:
-            self._end()
-
-
 def new_namespace(flag: int, *, loopback: bool = False) -> int:
     """Make a namespace that no process is in; it lives as long as the fd that comes back."""
-    return _check(lib.pe_new_namespace(flag, loopback), "make a namespace")
+    return check(lib.pe_new_namespace(flag, loopback), "make a namespace")
 
 
 def overlay(
@@ -444,18 +371,18 @@ def overlay(
     work_text = fsencode(work) if work else ffi.NULL
     names = fsencode(texts(lowers) + "\0")
     answer = lib.pe_overlay(names, below, upper_text, work_text, flags)
-    return _check(answer, f"mount an overlay of {lowers[0]}")
+    return check(answer, f"mount an overlay of {lowers[0]}")
 
 
 def empty_mount() -> int:
     """An empty read-only file system in memory, mounted nowhere: it vanishes with the fd."""
-    return _check(lib.pe_empty_mount(), "mount an empty file system")
+    return check(lib.pe_empty_mount(), "mount an empty file system")
 
 
 def open_tree(path: str, *, recursive: bool = True) -> int:
     """Clone the mount at *path*, nowhere, sharing what the original shares."""
     flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
-    return _check(lib.pe_open_tree(-100, fsencode(path), flags), f"clone the mount at {path}")
+    return check(lib.pe_open_tree(-100, fsencode(path), flags), f"clone the mount at {path}")
 
 
 def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
@@ -466,7 +393,7 @@ def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
     answer = lib.pe_openat2(
         root, fsencode(path), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
     )
-    return _check(answer, f"open {path} in the container")
+    return check(answer, f"open {path} in the container")
 
 
 def remove_tree(directory: int, name: str) -> None:
@@ -476,4 +403,4 @@ def remove_tree(directory: int, name: str) -> None:
     """
     answer = lib.pe_remove_tree(directory, fsencode(name))
     if answer != -errno.ENOENT:
-        _check(answer, f"remove {name}")
+        check(answer, f"remove {name}")

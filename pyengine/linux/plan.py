@@ -88,7 +88,8 @@ class Plan:
     *unshare* are the namespaces made with the child, *fds* what its steps refer to, *cgroup*
     the v2 cgroup it is born into. With *target*, a pidfd, the child is born by the joiner next
     to that process, *joined* being the namespaces they share; there its steps find the target
-    as fd `JOIN_TARGET` and *fds* from `JOIN_FDS` on.
+    as fd `JOIN_TARGET` and *fds* from `JOIN_FDS` on. *bounds* is the mask of all capabilities
+    that its steps leave it, or more. *laid* is what `encode` makes of it, where that is known.
     """
 
     argv: tuple[str, ...]
@@ -100,6 +101,8 @@ class Plan:
     init: bool = False
     target: int = -1
     joined: int = 0
+    bounds: int = (1 << 64) - 1
+    laid: bytes = field(default=b"", repr=False)
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -5,6 +5,7 @@
 #include "check.h"
 #include <sys/stat.h>
 #include "steps.h"
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -365,8 +366,8 @@ static int a_joiner(struct pe_child *joiner)
 {
     int ends[2], itself = program("JOINER");
 
-    SAME(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    SAME(pe_start_joiner(itself, ends[1], joiner), 0);
+    SAME(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    SAME(pe_start_joiner(itself, ends[1], ~0ULL, joiner), 0);
     close(ends[1]);
     close(itself);
     return ends[0];
@@ -424,6 +425,185 @@ TEST(a_joiner_tells_why_it_cannot)
     end_joiner(engine, &joiner);
     SAME(pe_join(-1, plan.bytes, plan.head.size, &birth, -1, 0, &report), -EBADF);
 }
+
+TEST(a_child_waits_for_its_plan)
+{
+    struct pe_child joiner, child = {.pidfd = -1};
+    int engine = a_joiner(&joiner);
+    struct pe_birth birth = a_birth(-1);
+    struct plan plan = a_plan(NULL, 0, RUNS("sh", "-c", "exit 7"));
+
+    SAME(pe_conceive(engine, &birth, &child.report), 0);
+    struct pollfd of = {.fd = child.report};
+    SAME(poll(&of, 1, 50), 0); /* it has neither failed nor become anything */
+    SAME(pe_instruct(child.report, plan.bytes, plan.head.size, &birth), 0);
+    struct fate fate = fate_of(&child);
+    SAME(fate.said.word, PE_RUNNING);
+    SAME(fate.end.status, 7);
+    end_joiner(engine, &joiner);
+}
+
+TEST(a_child_without_a_plan_leaves)
+{
+    struct pe_child joiner;
+    struct pe_birth birth = a_birth(-1);
+    struct pe_said said;
+    struct pe_end end;
+    int engine = a_joiner(&joiner), report;
+
+    SAME(pe_conceive(engine, &birth, &report), 0);
+    SAME(pe_abandon(report), 0);
+    SAME(pe_hear(report, &said), 0);
+    SAME(said.word, PE_BORN);
+    SAME(pe_wait(said.fd, 0, &end), 1);
+    SAME(end.code, CLD_EXITED);
+    close(said.fd);
+    close(report);
+    end_joiner(engine, &joiner);
+}
+
+TEST(a_child_that_is_told_nonsense_says_so)
+{
+    static const int sizes[] = {1, 12, 13, 200};
+    struct pe_child joiner, child = {.pidfd = -1};
+    struct pe_birth birth = a_birth(-1);
+    char nonsense[256];
+    int engine = a_joiner(&joiner);
+
+    memset(nonsense, 0x11, sizeof nonsense);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        SAME(pe_conceive(engine, &birth, &child.report), 0);
+        SAME(send(child.report, nonsense, (size_t)sizes[i], 0), sizes[i]);
+        struct fate fate = fate_of(&child);
+        SAME(fate.said.word, PE_FAILED);
+        SAME(fate.said.error, EBADMSG);
+    }
+    end_joiner(engine, &joiner);
+}
+
+TEST(a_plan_too_large_for_a_message_comes_in_a_file)
+{
+    static char large[100000] __attribute__((aligned(8)));
+    struct pe_child joiner, child = {.pidfd = -1};
+    struct pe_birth birth = a_birth(-1);
+    struct plan plan = a_plan(NULL, 0, RUNS("sh", "-c", "exit 9"));
+    int engine = a_joiner(&joiner);
+
+    memcpy(large, plan.bytes, plan.head.size);
+    ((struct pe_plan *)(void *)large)->size = sizeof large;
+    SAME(pe_join(engine, large, sizeof large, &birth, -1, 0, &child.report), 0);
+    struct fate fate = fate_of(&child);
+    SAME(fate.said.word, PE_RUNNING);
+    SAME(fate.end.status, 9);
+    end_joiner(engine, &joiner);
+}
+
+/* --- those who are seen through --- */
+
+static int visit(int engine, const char *code, int64_t deadline, struct pe_visit *visit)
+{
+    struct pe_birth birth = a_birth(-1);
+    struct plan plan = a_plan(NULL, 0, RUNS("sh", "-c", code));
+
+    birth.stdio[0] = OPENED(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    SAME(pe_begin_visit(engine, plan.bytes, plan.head.size, &birth, -1, 0, visit), 0);
+    close(birth.stdio[0]);
+    return pe_see_through(deadline, visit);
+}
+
+static void leave_visit(struct pe_visit *visit)
+{
+    for (int i = 0; i < visit->n_words; i++)
+        if (visit->words[i].fd >= 0)
+            close(visit->words[i].fd);
+    for (int i = 0; i < 2; i++)
+        if (visit->outputs[i] >= 0)
+            close(visit->outputs[i]);
+    if (visit->report >= 0)
+        close(visit->report);
+    pe_forget(visit);
+}
+
+TEST(a_visit_is_seen_through)
+{
+    struct pe_child joiner;
+    struct pe_visit seen;
+    int engine = a_joiner(&joiner);
+
+    SAME(visit(engine, "echo out; echo error >&2; exit 5", -1, &seen), 1);
+    SAME(seen.end.status, 5);
+    CHECK(seen.size[0] == 4 && !memcmp(seen.data[0], "out\n", 4));
+    CHECK(seen.size[1] == 6 && !memcmp(seen.data[1], "error\n", 6));
+    CHECK(seen.report < 0 && seen.outputs[0] < 0 && seen.outputs[1] < 0 && seen.words[0].fd < 0);
+    pe_forget(&seen);
+    end_joiner(engine, &joiner);
+}
+
+TEST(who_says_much_is_left_to_others)
+{
+    struct pe_child joiner;
+    struct pe_visit seen;
+    struct pe_end end;
+    char rest[4096];
+    size_t n = PE_HEARD_ROOM;
+    int engine = a_joiner(&joiner);
+
+    SAME(visit(engine, "head -c 200000 /dev/zero", -1, &seen), 0);
+    SAME(seen.size[0], PE_HEARD_ROOM);
+    for (ssize_t got; (got = read(seen.outputs[0], rest, sizeof rest)) > 0;)
+        n += (size_t)got;
+    SAME(n, 200000);
+    SAME(pe_wait(seen.words[0].fd, 0, &end), 1);
+    leave_visit(&seen);
+    end_joiner(engine, &joiner);
+}
+
+TEST(a_visit_is_waited_for_until_its_deadline)
+{
+    struct pe_child joiner;
+    struct pe_visit seen;
+    struct timespec now;
+    int engine = a_joiner(&joiner);
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t soon = now.tv_sec * 1000000000LL + now.tv_nsec + 300000000;
+    SAME(visit(engine, "echo early; exec sleep 600", soon, &seen), 0);
+    CHECK(seen.runs && seen.size[0] == 6);
+    SAME(pe_see_through(0, &seen), 0); /* long past */
+    SAME(SYS(pidfd_send_signal, seen.words[0].fd, SIGKILL, NULL, 0), 0);
+    SAME(pe_see_through(-1, &seen), 1);
+    SAME(seen.end.code, CLD_KILLED);
+    leave_visit(&seen);
+    end_joiner(engine, &joiner);
+}
+
+TEST(a_visit_that_fails_is_left_to_who_knows_why)
+{
+    struct pe_child joiner, child = {.pidfd = -1};
+    struct pe_visit seen;
+    struct pe_birth birth = a_birth(-1);
+    struct plan plan = a_plan(NULL, 0, RUNS("no-such-program"));
+    int engine = a_joiner(&joiner);
+    struct pe_end end;
+
+    birth.stdio[0] = OPENED(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    SAME(pe_begin_visit(engine, plan.bytes, plan.head.size, &birth, -1, 0, &seen), 0);
+    SAME(pe_see_through(-1, &seen), 0);
+    SAME(seen.n_words, 2);
+    for (int i = 0; i < 2; i++)
+        if (seen.words[i].word == PE_BORN)
+            child.pidfd = seen.words[i].fd;
+        else
+            SAME(seen.words[i].error, ENOENT);
+    SAME(pe_wait(child.pidfd, 0, &end), 1);
+    leave_visit(&seen);
+    close(birth.stdio[0]);
+    end_joiner(engine, &joiner);
+    SAME(pe_begin_visit(-1, plan.bytes, plan.head.size, &birth, -1, 0, &seen), -EBADF);
+    CHECK(seen.report < 0 && seen.outputs[0] < 0 && seen.outputs[1] < 0);
+}
+
+/* --- and those who are not --- */
 
 TEST(a_joiner_leaves_at_nonsense)
 {

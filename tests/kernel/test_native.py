@@ -17,7 +17,7 @@ import pytest
 from support.births import ENV, FRESH, PROC, House, ends, joining, run, running
 
 from pyengine.errors import KernelError
-from pyengine.linux import capabilities, native
+from pyengine.linux import capabilities, native, native_joiner
 from pyengine.linux import plan as p
 from pyengine.linux.plan import Plan, Step
 
@@ -36,7 +36,7 @@ def house(rootfs, tmp_path):
 
 @pytest.fixture
 def joiner():
-    made = native.Joiner()
+    made = native_joiner.Joiner()
     yield made
     made.close()
 
@@ -596,19 +596,19 @@ def test_a_terminal_is_made_for_who_joins(house, joiner):
 def test_a_killed_joiner_is_followed_by_another(house, joiner):
     with running(house.plan("sleep", "60")) as child:
         assert run(joining(child, "echo", "1"), joiner=joiner).words == ["1"]
-        signal.pidfd_send_signal(joiner._pidfd, signal.SIGKILL)
-        assert ends(joiner._pidfd)
+        signal.pidfd_send_signal(joiner._any._pidfd, signal.SIGKILL)
+        assert ends(joiner._any._pidfd)
         assert run(joining(child, "echo", "2"), joiner=joiner).words == ["2"]
 
 
 def test_a_joiner_that_dies_over_a_request_is_no_success(house, joiner):
     with running(house.plan("sleep", "60")) as child:
         assert run(joining(child, "true"), joiner=joiner).failure is None
-        signal.pidfd_send_signal(joiner._pidfd, signal.SIGSTOP)
+        signal.pidfd_send_signal(joiner._any._pidfd, signal.SIGSTOP)
         null = os.open("/dev/null", os.O_RDWR)
         asked = joiner.spawn(joining(child, "true"), (null, null, null))
         os.close(null)
-        signal.pidfd_send_signal(joiner._pidfd, signal.SIGKILL)
+        signal.pidfd_send_signal(joiner._any._pidfd, signal.SIGKILL)
         failure = native.hear(asked)
     assert (failure.errno, asked.pidfd) == (errno.EPIPE, -1)
 
@@ -632,7 +632,7 @@ def test_large_requests_come_whole(house, joiner):
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_joiner_can_be_closed_though_a_fork_of_its_engine_lives(house):
-    made = native.Joiner()
+    made = native_joiner.Joiner()
     with running(house.plan("sleep", "60")) as child:
         assert run(joining(child, "true"), joiner=made).failure is None
     go, release = os.pipe()

@@ -26,7 +26,7 @@ from support.births import (
 )
 
 from pyengine.containers.identity import Identity
-from pyengine.linux import capabilities, native
+from pyengine.linux import capabilities, native, native_joiner
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.plan import Plan, Step, texts
 from pyengine.model.mounts import Mount, MountKind, Recursion
@@ -44,7 +44,7 @@ def house(rootfs, tmp_path):
 
 @pytest.fixture
 def joiner():
-    made = native.Joiner()
+    made = native_joiner.Joiner()
     yield made
     made.close()
 
@@ -669,7 +669,7 @@ def test_a_host_program_with_few_descriptors_left_is_told(house):
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = max(int(name) for name in os.listdir("/proc/self/fd"))
-    made = native.Joiner()
+    made = native_joiner.Joiner()
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(used + 20, 8), hard))
         assert run(house.plan("true"), joiner=made).failure is None

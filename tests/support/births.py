@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from pyengine.containers.compile import compile_plan
 from pyengine.containers.identity import Identity
 from pyengine.containers.surroundings import Root, Surroundings
-from pyengine.linux import capabilities, native, seccomp
+from pyengine.linux import capabilities, native, native_joiner, seccomp
 from pyengine.linux import plan as p
 from pyengine.linux.plan import Plan, Step, texts
 from pyengine.model.spec import ContainerSpec, Namespaces, Security
@@ -141,7 +141,7 @@ PROC = mount("proc", "/proc", flags=p.NOSUID | p.NODEV | p.NOEXEC)
 LEAVE = (Step("pivot"),)
 
 
-def run(plan: Plan, stdin: bytes = b"", *, joiner: native.Joiner | None = None) -> Ran:
+def run(plan: Plan, stdin: bytes = b"", *, joiner: native_joiner.Joiner | None = None) -> Ran:
     """Let *plan* be born, give it *stdin*, and wait for its end."""
     given, theirs = os.pipe()
     out, out_end = os.pipe()
@@ -174,7 +174,7 @@ def run(plan: Plan, stdin: bytes = b"", *, joiner: native.Joiner | None = None) 
 
 
 @contextmanager
-def running(plan: Plan, *, joiner: native.Joiner | None = None) -> Iterator[native.Child]:
+def running(plan: Plan, *, joiner: native_joiner.Joiner | None = None) -> Iterator[native.Child]:
     """A child that lives as long as the block."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:

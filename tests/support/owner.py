@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pyengine.linux import native
+from pyengine.linux import native, native_joiner
 from pyengine.linux.plan import Plan, Step
 from support.births import ENV, FRESH, House, joining
 
@@ -25,7 +25,7 @@ def main(base: str, lower: str, *words: str) -> None:
     owner = native.own_pidfd(os.getpid())
     plan = Plan(("sleep", "600"), ENV, steps, FRESH, fds=(owner,), init="init" in words)
     container = native.spawn(plan, (null, null, null))
-    joiner = native.Joiner()
+    joiner = native_joiner.Joiner()
     visitor = joiner.spawn(joining(container, "sleep", "600"), (null, null, null))
     failures = native.hear(container), native.hear(visitor)
     if failures != (None, None):

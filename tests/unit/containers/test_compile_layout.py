@@ -19,7 +19,7 @@ from situations import (
 from pyengine.containers import mount_steps
 from pyengine.containers.compile import compile_plan
 from pyengine.containers.identity import Identity
-from pyengine.containers.joining import (
+from pyengine.containers.join_plans import (
     JoinOptions,
     compile_join,
     environment,

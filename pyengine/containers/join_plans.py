@@ -1,0 +1,193 @@
+"""What a program that is put into a running container has to do on its way (rows O12 to O14)."""
+
+from __future__ import annotations
+
+import shlex
+from functools import lru_cache
+from typing import TypeVar
+
+from attrs import evolve, frozen
+
+from pyengine.containers.compile import has_home, oom_score
+from pyengine.containers.identity import Identity
+from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, tie
+from pyengine.containers.running import Running
+from pyengine.linux import plan as p
+from pyengine.linux.capabilities import NAMES, held, mask
+from pyengine.linux.plan import Block, Plan, Step, encode
+from pyengine.linux.seccomp import filter_for
+from pyengine.model.spec import ContainerSpec
+
+_Kept = TypeVar("_Kept")
+_SHARED = p.NEWNS | p.NEWUTS | p.NEWIPC | p.NEWNET | p.NEWCGROUP | p.NEWTIME
+
+
+@frozen(cache_hash=True)
+class JoinOptions:
+    """What is asked of a program that joins; empty, or `None`: as the container has it."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str | None], ...] = ()
+    workdir: str = ""
+    user: str = ""
+    tty: bool = False
+    open_stdin: bool = False
+    privileged: bool = False
+    console_size: tuple[int, int] = (0, 0)
+
+
+@lru_cache(maxsize=64)
+def text_of(argv: tuple[str, ...]) -> str:
+    """A command as events show it."""
+    return " ".join(map(shlex.quote, argv))
+
+
+def join_plan(
+    spec: ContainerSpec,
+    options: JoinOptions,
+    identity: Identity,
+    tasks: int,
+    running: Running | None,
+) -> Plan:
+    """All but its place: cgroup, target, and the fds, which are the owner's pidfd and *tasks* v1
+    ``tasks`` files. The same wishes have the same plan: those of a container of ours are kept.
+    """
+    if options.privileged and running is not None:
+        running.has_tracers = True
+    ushered = _needs_usher(spec, running)
+    key = options, identity, tasks, ushered
+    kept = running.join_plans.get(key) if running is not None else None
+    if kept is None:
+        steps = _steps(spec, options, identity, tasks, running, ushered=ushered)
+        kept = Plan(
+            argv=options.argv,
+            env=environment(spec, options, identity),
+            parts=(steps,),
+            joined=joined_namespaces(spec, ushered=ushered),
+            bounds=mask(NAMES if options.privileged else spec.security.capabilities),
+        )
+        kept = evolve(kept, laid=encode(kept))
+        if running is not None and len(kept.laid) <= _LARGEST_KEPT:
+            _keep(running.join_plans, key, kept)
+    return kept
+
+
+def _keep(kept: dict[object, _Kept], key: object, value: _Kept) -> None:
+    if len(kept) >= _MOST_KEPT:
+        kept.clear()
+    kept[key] = value
+
+
+def _steps(
+    spec: ContainerSpec,
+    options: JoinOptions,
+    identity: Identity,
+    tasks: int,
+    running: Running | None,
+    *,
+    ushered: bool,
+) -> Block:
+    """What another program of the same wishes has had to do."""
+    key = (
+        *(options.workdir, options.tty, options.console_size, options.open_stdin),
+        *(options.privileged, identity, tasks, ushered),
+    )
+    steps = running.join_steps.get(key) if running is not None else None
+    if steps is None:
+        privileges = held() if options.privileged else 0
+        steps = compile_join(spec, options, identity, tasks=tasks, held=privileges, ushered=ushered)
+        if running is not None:
+            _keep(running.join_steps, key, steps)
+    return steps
+
+
+def joined_namespaces(spec: ContainerSpec, *, ushered: bool) -> int:
+    """The CLONE_NEW* flags of the namespaces that the joiner shares with *spec*'s."""
+    inside = spec.namespaces.pid != "host" and not ushered
+    return _SHARED | (p.NEWPID if inside else 0)
+
+
+def _needs_usher(spec: ContainerSpec, running: Running | None) -> bool:
+    """Whether somebody inside may trace who is about to join: others never get at the joiner,
+    which is not dumpable (ptrace(2)), and for them the way in is a process shorter.
+    """
+    if spec.namespaces.pid == "host":
+        return False  # there the host's processes are seen anyway
+    traces = "CAP_SYS_PTRACE" in spec.security.capabilities or spec.namespaces.pid != "private"
+    return traces or running is None or running.has_tracers
+
+
+_MOST_KEPT, _LARGEST_KEPT = 8, 1 << 14
+
+
+def compile_join(
+    spec: ContainerSpec,
+    options: JoinOptions,
+    identity: Identity,
+    *,
+    tasks: int,
+    held: int,
+    ushered: bool,
+) -> Block:
+    """Everything a child does between being cloned and running as one of *spec*'s programs.
+
+    Its fds are the owner's pidfd and *tasks* v1 ``tasks`` files; *held* is the mask of what a
+    privileged program can be given. *ushered*, it is born inside once all of the host is left
+    behind, its root, these fds and what it may do too: its own are the last steps, which a
+    filter has to allow. Pure: the order is `compile_plan`'s.
+    """
+    seccomp = spec.security.seccomp
+    shared = _SHARED | (p.NEWPID if ushered else 0)
+    session = [Step("setsid")]
+    if options.tty:
+        rows, columns = options.console_size
+        session.append(Step("tty", flags=rows << 16 | columns, doing="make its terminal"))
+        session.append(CONTROL)
+    workdir = options.workdir or spec.workdir
+    rest = privileges(
+        spec.security,
+        identity,
+        None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
+        owner=None if ushered else p.JOIN_FDS,
+        own_stdio=True,
+        capabilities=mask(NAMES) & held if options.privileged else None,
+    )
+    return Block(
+        (
+            *(
+                Step("cgroup", fd=p.JOIN_FDS + 1 + index, doing="join the container's cgroup")
+                for index in range(tasks)
+            ),
+            *oom_score(spec),
+            Step("setns", fd=p.JOIN_TARGET, flags=shared, doing="join the container's namespaces"),
+            *(() if ushered else session),
+            *(() if options.tty or options.open_stdin else (_NULL_STDIN,)),
+            Step("keyring", doing="join a session keyring of its own"),
+            Step("chdir", workdir, doing=f"enter the working directory {workdir!r}"),
+            Step("umask", flags=0o022),
+            *rlimits(spec.ulimits),
+            *rest.steps,
+            *((ENTER, *session, tie(-1)) if ushered else ()),
+        )
+    )
+
+
+_NULL_STDIN = Step("null_stdin", doing="give it an empty input")
+
+
+def environment(spec: ContainerSpec, options: JoinOptions, identity: Identity) -> tuple[str, ...]:
+    """The container's configured variables, not those its first process has made of them
+    (pitfall 36), and what was asked for.
+    """
+    env = spec.env
+    if options.env or options.tty:
+        variables = dict(entry.partition("=")[::2] for entry in env)
+        if options.tty:
+            variables.setdefault("TERM", "xterm")
+        for name, value in options.env:
+            if value is None:
+                variables.pop(name, None)
+            else:
+                variables[name] = value
+        env = tuple(f"{name}={value}" for name, value in variables.items())
+    return env if has_home(env) else (*env, f"HOME={identity.home}")

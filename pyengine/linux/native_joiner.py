@@ -1,0 +1,234 @@
+"""The joiner, which is asked for children: see csrc/joiner.c.
+
+It stands beside `native`, which hears what becomes of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pyengine._native import ffi, lib
+from pyengine.errors import KernelError
+from pyengine.linux.capabilities import DEFAULT, mask
+from pyengine.linux.native import (
+    Child,
+    End,
+    check,
+    end,
+    end_from,
+    keep_word,
+    landing_for,
+    let_go,
+    program,
+    wait,
+)
+from pyengine.linux.plan import Plan, encode
+
+_NOT_YET = Plan(())
+_USUAL, _ALL = mask(DEFAULT), 0xFFFFFFFFFFFFFFFF
+
+
+class Joiner:
+    """The program that gives birth inside running containers: made when needed.
+
+    There are two of it where containers may do more than is usual: to take capabilities out of
+    its bounding set (capabilities(7)) costs each child a system call for each of them, unless
+    its joiner has done it for all.
+    """
+
+    def __init__(self) -> None:
+        self._usual, self._any = _Process(_USUAL), _Process(_ALL)
+
+    def spawn(self, plan: Plan, stdio: tuple[int, int, int]) -> Child:
+        """Ask for a child next to *plan*'s target; `hear` tells how it went, and who it is."""
+        packed = plan.laid or encode(plan)
+        landing = landing_for(plan)
+        birth = _birth(plan, stdio, landing.fd)
+        birth.unshare, birth.cgroup = plan.unshare, plan.cgroup
+
+        def ask(joiner: int, report: object) -> int:
+            target, joined = plan.target, plan.joined
+            answer: int = lib.pe_join(joiner, packed, len(packed), birth, target, joined, report)
+            return answer
+
+        try:
+            return self._process(plan.bounds).child(ask, plan)
+        finally:
+            let_go(landing)
+
+    def visit(
+        self, plan: Plan, *, stdin: int, fds: tuple[int, ...], cgroup: int, target: int
+    ) -> Visit:
+        """As `spawn`, with pipes for its outputs; *plan* is laid, and says nothing of the rest."""
+        packed, joined = plan.laid, plan.joined
+        made = ffi.new("struct pe_visit *")
+        birth = ffi.new("struct pe_birth *")
+        birth.cgroup, birth.stdio[0], birth.n_fds = cgroup, stdin, len(fds)
+        birth.fds[0 : len(fds)] = fds
+
+        def ask(joiner: int) -> int:
+            answer: int = lib.pe_begin_visit(
+                joiner, packed, len(packed), birth, target, joined, made
+            )
+            return answer
+
+        self._process(plan.bounds).ask(ask)
+        return Visit(made, plan)
+
+    def conceive(
+        self,
+        *,
+        cgroup: int,
+        unshare: int = 0,
+        bounds: int = _ALL,
+    ) -> Child:
+        """Ask for a child that waits until it is told its plan; see `Plan` for what is asked.
+
+        `instruct` or `native.end` it: what the kernel has to do for it takes as long as most plans.
+        """
+        birth = ffi.new("struct pe_birth *")
+        birth.unshare, birth.cgroup = unshare, cgroup
+
+        def ask(joiner: int, report: object) -> int:
+            answer: int = lib.pe_conceive(joiner, birth, report)
+            return answer
+
+        return self._process(bounds).child(ask, _NOT_YET)
+
+    def _process(self, bounds: int) -> _Process:
+        return self._any if bounds & ~_USUAL else self._usual
+
+    def close(self) -> None:
+        """End the joiner, and wait until it is gone."""
+        self._usual.close()
+        self._any.close()
+
+
+def instruct(child: Child, plan: Plan, stdio: tuple[int, int, int]) -> None:
+    """Tell *child* what to do, with *stdio* as its first descriptors.
+
+    Raises `KernelError` and `InvalidRequest`; it has to be ended by `native.end` then.
+    """
+    packed = plan.laid or encode(plan)
+    child.plan = plan
+    landing = landing_for(plan)
+    try:
+        birth = _birth(plan, stdio, landing.fd)
+        answer = lib.pe_instruct(child.report, packed, len(packed), birth)
+        check(answer, "tell a child what to do")
+    finally:
+        let_go(landing)
+
+
+class Visit:
+    """A program on its way into a container, to be seen through; or else taken over, by `child`."""
+
+    def __init__(self, made: Any, plan: Plan) -> None:
+        self._made = made
+        self._plan = plan
+
+    def see_through(
+        self, deadline: float | None, hear: Callable[[int, bytes], object]
+    ) -> End | None:
+        """Wait until it has become its program, and until that has ended.
+
+        *hear* is called with 0 or 1 and what it has said on its first or second output. `None`
+        where there is more to do: it is still being born; *deadline* (of `time.monotonic`) has
+        passed; or it says so much that somebody else should read on.
+        """
+        made = self._made
+        until = -1 if deadline is None else max(round(deadline * 1e9), 0)
+        try:
+            while (answer := lib.pe_see_through(until, made)) == -errno.EINTR:
+                pass  # on the way back into C Python has looked for ctrl-C
+            check(answer, "wait for a program")
+        finally:
+            for output in range(2):
+                if made.data[output] != ffi.NULL:
+                    hear(output, ffi.buffer(made.data[output], made.size[output])[:])
+            lib.pe_forget(made)
+        return end_from(made.end) if answer == 1 else None
+
+    def child(self) -> tuple[Child, int, int]:
+        """It as a child, to be heard by `native.hear`, and its outputs: the caller's now."""
+        made = self._made
+        child = Child(-1, -1, made.report, self._plan)
+        for number in range(made.n_words):
+            keep_word(child, made.words[number])
+        return child, made.outputs[0], made.outputs[1]
+
+
+def _birth(plan: Plan, stdio: tuple[int, int, int], landing: int) -> Any:
+    birth = ffi.new("struct pe_birth *")
+    birth.init, birth.program, birth.stdio = plan.init, landing, stdio
+    birth.n_fds = len(plan.fds)
+    if plan.fds:
+        birth.fds[0 : len(plan.fds)] = plan.fds
+    return birth
+
+
+class _Process:
+    """One such process, whose children have *bounds* in their bounding set at most."""
+
+    def __init__(self, bounds: int) -> None:
+        self._bounds = bounds
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._pidfd = -1
+
+    def child(self, ask: Callable[[int, object], int], plan: Plan) -> Child:
+        """The child that *ask* asks for, given whom to ask and where to put its report."""
+        report = ffi.new("int *", -1)
+        try:
+            self.ask(lambda joiner: ask(joiner, report))
+            return Child(-1, -1, report[0], plan)
+        except BaseException:
+            if report[0] >= 0:  # ctrl-C: it was asked already
+                end(Child(-1, -1, report[0], plan))
+            raise
+
+    def ask(self, ask: Callable[[int], int]) -> None:
+        """Call *ask* with the socket to ask at."""
+        with self._lock:
+            answer = ask(self._open())
+            if answer == -errno.EPIPE:  # somebody has killed it: make another
+                self._end()
+                answer = ask(self._open())
+        check(answer, "ask the joiner for a child")
+
+    def _open(self) -> int:
+        if self._socket is None:
+            self._start()
+        assert self._socket is not None
+        return self._socket.fileno()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        born = ffi.new("struct pe_child *")
+        with theirs:
+            answer = lib.pe_start_joiner(program("joiner"), theirs.fileno(), self._bounds, born)
+        if answer < 0:
+            ours.close()
+            raise KernelError(-answer, "start the joiner")
+        self._socket, self._pidfd = ours, born.pidfd
+
+    def _end(self) -> None:
+        if self._socket is None:
+            return
+        ours, pidfd = self._socket, self._pidfd
+        self._socket, self._pidfd = None, -1
+        # it leaves when its engine does; closing would not tell it, were there a fork of ours
+        ours.shutdown(socket.SHUT_RDWR)
+        ours.close()
+        wait(pidfd)
+        os.close(pidfd)
+
+    def close(self) -> None:
+        """End it, and wait until it is gone."""
+        with self._lock:
+            self._end()
