@@ -98,7 +98,9 @@ int pe_conceive(int joiner, const struct pe_birth *birth, int *report)
     struct report ours;
 
     TRY(open_report(&ours));
-    return close_report(&ours, ask(joiner, birth, -1, 0, 0, ours.tell), report);
+    int answer = close_report(&ours, ask(joiner, birth, -1, 0, 0, ours.tell), report);
+    SYS(sched_yield); /* a message wakes its reader up on our own processor, where it would wait for us */
+    return answer;
 }
 
 /* Whether another child brings it into its pid namespace. */
