@@ -102,7 +102,9 @@ static int hear_plan(struct visit *visit)
     if (got <= 0)
         leave(1); /* the engine has given up: nobody listens */
     int is_file = size > sizeof room;
-    if (got != (long)(sizeof visit->head + (is_file ? 0 : size)) || n_fds != is_file + 3 + visit->head.n_fds)
+    if (got != (long)(sizeof visit->head + (is_file ? 0 : size)) ||
+        n_fds != is_file + 3 + visit->head.n_fds || visit->head.n_fds < 0 ||
+        visit->head.n_fds > PE_MAX_FDS + 1)
         return -EBADMSG;
     visit->plan = room;
     if (is_file) {
