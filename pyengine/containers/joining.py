@@ -69,6 +69,7 @@ def _join(
 
 
 def identity_of(spec: ContainerSpec, state: ContainerState, options: JoinOptions) -> Identity:
+    """Who the program will be: who the container's own is, if nobody else was asked for."""
     if not options.user or options.user == spec.user:
         return Identity(state.uid, state.gid, state.groups, state.home)
     try:
@@ -124,6 +125,8 @@ def _spawn(
 
 
 def teller(house: House, record: ContainerRecord) -> Callable[[Execution], None]:
+    """What tells of the end of a program inside the container of *record*."""
+
     def tell(ended: Execution) -> None:
         house.tell("exec_die", record, exitCode=str(ended.exit.exit_code))
 

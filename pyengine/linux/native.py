@@ -75,6 +75,7 @@ class End:
 
 
 def check(answer: int, doing: str) -> int:
+    """*answer*, which raises `KernelError` where it is an error's negative number."""
     if answer < 0:
         raise KernelError(-answer, doing)
     return answer
@@ -113,6 +114,7 @@ def landing_for(plan: Plan) -> _Program:
 
 
 def let_go(landing: _Program) -> None:
+    """A birth is over that had *landing* from `landing_for`."""
     if landing.fd != program("landing"):
         os.close(landing.fd)
 

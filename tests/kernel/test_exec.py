@@ -180,6 +180,38 @@ def test_a_program_in_the_background_outlives_who_started_it(container):
     assert any("sleep 4714" in process.command for process in container.top())
 
 
+@pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 1_000_000])
+def test_what_it_says_is_whole_however_much_it_is(container, size):
+    # up to 64 KiB of each stream are read without waking Python: the border must not show
+    script = f"head -c {size} /dev/zero & head -c {size} /dev/zero | tr '\\0' x >&2; wait"
+    result = container.exec(["sh", "-c", script]).check()
+    assert result.stdout_bytes == bytes(size)
+    assert result.stderr_bytes == b"x" * size
+
+
+def test_it_has_ended_though_somebody_else_still_holds_its_streams(container):
+    before = time.monotonic()
+    result = container.exec(["sh", "-c", "echo first; sleep 4718 & exit 3"])
+    assert (result.exit_code, result.stdout) == (3, "first\n")
+    assert time.monotonic() - before < 5
+
+
+def test_a_timeout_keeps_what_was_said_before_and_after_it_was_much(container):
+    script = "head -c 200000 /dev/zero; echo end; sleep 4719"
+    with pytest.raises(TimedOut) as caught:
+        container.exec(["sh", "-c", script], timeout=0.5)
+    assert caught.value.stdout == "\0" * 200_000 + "end\n"
+
+
+def test_an_exec_that_fails_again_says_again_why(container):
+    # its plan is kept, its failure is not
+    for _ in range(3):
+        with pytest.raises(ExecutableNotFound):
+            container.exec(["no-such-program"])
+        assert said(container, "echo ok") == "ok\n"
+    assert [process.command for process in container.top()] == ["sleep 99"]
+
+
 def test_a_timeout_ends_everything_it_has_started(container, survivors):
     # "What it must show" 6; the soak tests do it 200 times
     script = "echo partial; echo why >&2; sleep 4712 & setsid sleep 4712 & sleep 4712"
