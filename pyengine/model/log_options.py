@@ -13,11 +13,12 @@ from pyengine.model.units import parse_size
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _BUFFER = "1m"  # docker's
+_LOCAL = {"max-size": "20m", "max-file": "5", "compress": "true"}  # docker's (row C87)
 
 
 @frozen
 class LogSettings:
-    """What the texts of a `LogConfig` mean (rows C85, C86).
+    """What the texts of a `LogConfig` mean (rows C85 to C87).
 
     *max_size* bytes in one file, ``None`` for no limit; *max_file* files at most; *compress*
     those that are full; *buffer_size* bytes that may wait to be written, ``None`` if whoever
@@ -38,6 +39,8 @@ class LogSettings:
         LogSettings(is_kept=True, max_size=16777216, max_file=2, compress=False, buffer_size=None)
         """
         options = dict(config.options)
+        if config.driver == "local":
+            options = {**_LOCAL, **options}
         size = options.get("max-size")
         waits = options.get("mode") != "non-blocking"
         return cls(

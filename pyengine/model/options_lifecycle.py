@@ -14,10 +14,13 @@ from pyengine.model.units import parse_duration, parse_size
 
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
 _POLICY_FORM = "'no', 'always', 'unless-stopped' or 'on-failure[:n]'"
+_DRIVERS = ("json-file", "local", "none")
 _OTHER_DRIVERS = frozenset(
-    ("local", "journald", "syslog", "gelf", "fluentd", "awslogs", "gcplogs", "splunk")
+    ("journald", "syslog", "gelf", "fluentd", "awslogs", "gcplogs", "splunk")
 )
-_TRUTH = {"1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False"}
+_OF_LOCAL = ("max-size", "max-file", "compress", "mode", "max-buffer-size")
+_TRUE = {"1", "t", "T", "true", "TRUE", "True"}
+_TRUTH = {*_TRUE, "0", "f", "F", "false", "FALSE", "False"}
 
 
 def restart(given: object) -> tuple[str, int]:
@@ -71,14 +74,14 @@ def require_no_health(check: HealthCheck) -> None:
 
 
 def log(given: object) -> LogConfig:
-    """A driver's name, or a `LogConfig` with options that make sense (rows C85, C86)."""
+    """A driver's name, or a `LogConfig` with options that make sense (rows C85 to C87)."""
     driver: object = given
     options: object = ()
     if isinstance(given, LogConfig):
         driver, options = given.driver, given.options
     name = text(driver, "log") or "json-file"
-    if name not in ("json-file", "none") and name not in _OTHER_DRIVERS:
-        expected = "'json-file' or 'none'"
+    if name not in _DRIVERS and name not in _OTHER_DRIVERS:
+        expected = "'json-file', 'local' or 'none'"
         raise InvalidRequest("log", given, why=f"no log driver named {name!r}", expected=expected)
     if isinstance(options, tuple) and not all(isinstance(one, str) for one in options):
         options = dict(options)
@@ -87,6 +90,8 @@ def log(given: object) -> LogConfig:
     }
     if name == "json-file":
         _check_json_file(read)
+    elif name == "local":
+        _check_local(read)
     elif name == "none" and read:
         raise InvalidRequest("log options", read, why="the driver 'none' has no options")
     return LogConfig(name, tuple(sorted(read.items())))
@@ -143,17 +148,35 @@ def _positive(value: str, what: str) -> None:
 
 
 def _check_json_file(options: dict[str, str]) -> None:
-    checks = _json_file_checks()
-    for name, value in options.items():
-        if (check := checks.get(name)) is None:
-            why = f"unknown log opt {name!r} for json-file log driver"
-            raise InvalidRequest("log options", options, why=why, expected=", ".join(checks))
-        check(value)
-    if options.get("compress", "0") in ("1", "t", "T", "true", "TRUE", "True") and (
+    _check_each("json-file", options, _json_file_checks())
+    if options.get("compress") in _TRUE and (
         int(options.get("max-file", "1")) < 2 or "max-size" not in options
     ):
         why = "compress needs max-size, and a max-file of at least 2"
         raise InvalidRequest("log option compress", options["compress"], why=why)
+    _check_mode(options)
+
+
+def _check_local(options: dict[str, str]) -> None:
+    checks = _json_file_checks()
+    _check_each("local", options, {name: checks[name] for name in _OF_LOCAL})
+    if options.get("max-file") == "1" and options.get("compress", "true") in _TRUE:
+        why = "compression cannot be enabled when max file count is 1"
+        raise InvalidRequest("log option max-file", "1", why=why, expected="compress=false with it")
+    _check_mode(options)
+
+
+def _check_each(
+    driver: str, options: dict[str, str], checks: Mapping[str, Callable[[str], object]]
+) -> None:
+    for name, value in options.items():
+        if (check := checks.get(name)) is None:
+            why = f"unknown log opt {name!r} for {driver} log driver"
+            raise InvalidRequest("log options", options, why=why, expected=", ".join(checks))
+        check(value)
+
+
+def _check_mode(options: dict[str, str]) -> None:
     if "max-buffer-size" in options and options.get("mode") != "non-blocking":
         why = "max-buffer-size is for mode=non-blocking"
         raise InvalidRequest("log option max-buffer-size", options["max-buffer-size"], why=why)
@@ -162,5 +185,5 @@ def _check_json_file(options: dict[str, str]) -> None:
 def require_built_log(config: LogConfig) -> None:
     """`Unsupported` for the drivers of Docker that are not here."""
     if config.driver in _OTHER_DRIVERS:
-        missing = "only json-file and none are built"
+        missing = "only json-file, local and none are built"
         raise Unsupported(f"the log driver {config.driver!r}", missing, "use log='json-file'")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pyengine.errors import InvalidRequest, Unsupported
 from pyengine.model.log import LogLine, LogWindow, parse_tail
 from pyengine.model.log_options import TAG_FIELDS, LogSettings, attributes_of, check_tag
+from pyengine.model.options_lifecycle import log as read_log
 from pyengine.model.spec import LogConfig
 
 LABELS = {"tier": "front", "team": "web", "x.y": "1"}
@@ -40,6 +41,34 @@ def test_without_options_a_log_is_one_file_without_a_limit():
 )
 def test_options_are_read(options, settings):
     assert LogSettings.of(LogConfig("json-file", tuple(options.items()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ({}, LogSettings(True, 20 << 20, 5, True)),
+        ({"max-size": "1m", "max-file": "2"}, LogSettings(True, 1 << 20, 2, True)),
+        ({"max-file": "1", "compress": "false"}, LogSettings(True, 20 << 20, 1)),
+    ],
+)
+def test_the_local_driver_keeps_a_compressed_ring_of_five_files(options, settings):
+    # C87
+    assert LogSettings.of(read_log(LogConfig("local", tuple(options.items())))) == settings
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"tag": "x"}, "unknown log opt 'tag' for local"),
+        ({"max-file": "1"}, "max file count is 1"),
+        ({"max-size": "0"}, "more than 0"),
+        ({"max-buffer-size": "1m"}, "non-blocking"),
+    ],
+)
+def test_the_local_driver_refuses_what_docker_refuses_of_it(options, why):
+    # C87
+    with pytest.raises(InvalidRequest, match=why):
+        read_log(LogConfig("local", tuple(options.items())))
 
 
 def test_attributes_are_the_labels_and_variables_that_were_named():
