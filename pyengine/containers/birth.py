@@ -85,13 +85,17 @@ class _Open:
 
 @frozen(eq=False)
 class Tools:
-    """What births need of their engine; *neighbour* finds a container to share a namespace with."""
+    """What births need of their engine; *neighbour* finds a container to share a namespace with.
+
+    *kept*: the program shall outlive this process, and its streams with it.
+    """
 
     layout: Layout
     hierarchy: Hierarchy
     joiner: Joiner
     spares: Spares
     neighbour: Callable[[str], Neighbour]
+    kept: bool = False
 
 
 def give_birth(
@@ -129,7 +133,7 @@ def give_birth(
         child = _conceive(spec, v2, tools)
         try:
             around = _surroundings(record, home, tools, identity, nodes, cgroup, v2, opened)
-            theirs, streams = _open_streams(spec, opened)
+            theirs, streams = _open_streams(spec, opened, tools)
             plan = compile_plan(spec, around)
             if child is None:
                 child = tools.joiner.spawn(plan, theirs)
@@ -198,11 +202,19 @@ def _accompany(
     return started
 
 
-def _open_streams(spec: ContainerSpec, opened: _Open) -> tuple[tuple[int, int, int], Streams]:
+def _open_streams(
+    spec: ContainerSpec, opened: _Open, tools: Tools
+) -> tuple[tuple[int, int, int], Streams]:
     """What the child gets as 0, 1 and 2, and our ends."""
     if spec.tty:
         null = opened.keep(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
         return (null, null, null), Streams()  # the terminal is made inside: see PE_TTY
+    if tools.kept:
+        from pyengine.containers.streams import open_kept
+
+        theirs, ours = open_kept(tools.layout, spec.id, reads=spec.open_stdin)
+        opened.fds.extend(theirs)
+        return theirs, Streams(*ours)
     read, write = os.pipe2(os.O_CLOEXEC)
     opened.keep(read)
     if spec.open_stdin:
@@ -332,6 +344,8 @@ def _surroundings(
         ipc_target=ipc_target,
         time_namespace=probe.has_time_namespaces(),
         kcore=probe.has_kcore(),
+        tied=not tools.kept,
+        ids=tools.joiner.ids,
     )
 
 

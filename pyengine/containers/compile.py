@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyengine.containers.mount_steps import cover_block, file_steps, mount_block, root_steps
-from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, tie
+from pyengine.containers.privilege_steps import CONTROL, ENTER, NOBODY, privileges, rlimits, tie
 from pyengine.containers.surroundings import Surroundings
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import mask
 from pyengine.linux.plan import Block, Plan, Step
+from pyengine.model.ids import IdMaps
 from pyengine.model.spec import ContainerSpec
 
 
@@ -31,7 +32,7 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
     # a cgroup namespace shows what is below the cgroups its maker is in: the container's, not ours
     later = unshare & ~born_into(spec, time_namespace=around.time_namespace)
     session = (Step("setsid", doing="start a session"), *((CONTROL,) if spec.tty else ()))
-    owner = None if joins else first
+    owner = None if joins else first if around.tied else NOBODY
     parts: tuple[Step | Block, ...] = (
         *oom_score(spec),
         *_enter(around, later, first),
@@ -42,8 +43,16 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
         *(() if joins else session),
         *_leave_host(spec, around),
         *rlimits(spec.ulimits),
-        privileges(spec.security, around.identity, around.filter, owner=owner, own_stdio=True),
-        *((ENTER, *session, tie(-1)) if joins else ()),
+        privileges(
+            spec.security,
+            around.identity,
+            around.filter,
+            owner=owner,
+            own_stdio=True,
+            regroups=may_regroup(around.ids),
+        ),
+        *((ENTER, *session) if joins else ()),
+        *((tie(-1),) if joins and around.tied else ()),
     )
     env = spec.env if has_home(spec.env) else (*spec.env, f"HOME={around.identity.home}")
     return Plan(
@@ -57,6 +66,11 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
         target=around.pid_target,
         bounds=mask(spec.security.capabilities),
     )
+
+
+def may_regroup(ids: IdMaps | None) -> bool:
+    """Whether a process among *ids* may change its groups: who has but one may not."""
+    return ids is None or not ids.is_single
 
 
 def has_home(env: tuple[str, ...]) -> bool:

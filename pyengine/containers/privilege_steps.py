@@ -41,13 +41,15 @@ def privileges(
     owner: int | None,
     own_stdio: bool,
     capabilities: int | None = None,
+    regroups: bool = True,
 ) -> Block:
     """Give up everything that is not the program's, the filter as late as it can be installed.
 
     Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter (seccomp(2)), so a user
     other than root keeps capabilities across the change of ids until the filter is in, and
     loses them in the last step. *owner* is the index of the owner's pidfd; `None` leaves out
-    the step that ties the process to it.
+    the step that ties the process to it, `NOBODY` takes back what tied it while it was born.
+    *regroups*: whether it may change its groups.
     """
     if capabilities is None:
         capabilities = mask(security.capabilities)
@@ -60,14 +62,8 @@ def privileges(
         steps.append(Step("no_new_privs"))
     if keeps:
         steps.append(Step("keepcaps"))
-    steps.append(
-        Step(
-            "groups",
-            data=pack(f"={len(identity.groups)}I", *identity.groups),
-            flags=len(identity.groups),
-            doing=f"join groups {', '.join(map(str, identity.groups))}",
-        )
-    )
+    if regroups:
+        steps.append(_groups(identity.groups))
     steps.append(
         Step(
             "ids",
@@ -79,7 +75,7 @@ def privileges(
     if keeps:
         steps.append(Step("caps", flags=_SYS_ADMIN))
     if owner is not None:
-        steps.append(tie(owner))
+        steps.append(_UNTIE if owner == NOBODY else tie(owner))
     if filter is not None:
         steps.append(
             Step(
@@ -94,10 +90,21 @@ def privileges(
     return Block(tuple(steps))
 
 
+def _groups(groups: tuple[int, ...]) -> Step:
+    return Step(
+        "groups",
+        data=pack(f"={len(groups)}I", *groups),
+        flags=len(groups),
+        doing=f"join groups {', '.join(map(str, groups))}",
+    )
+
+
 def tie(owner: int) -> Step:
     """Let it be killed when its owner ends, whose pidfd is *owner*; -1: who hears its report."""
     return Step("pdeathsig", flags=9, fd=owner, doing="tie its life to its owner's")
 
 
+NOBODY = -2
+_UNTIE = Step("pdeathsig", flags=0, doing="let it outlive its owner")
 ENTER = Step("enter", doing="be born inside the container")
 CONTROL = Step("ctty", doing="take control of its terminal")

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from pyengine.containers.identity import Identity
 from pyengine.linux.seccomp import Filter
+from pyengine.model.ids import IdMaps
 
 
 @frozen
@@ -57,3 +58,5 @@ class Surroundings:
     ipc_target: int | None = None  # index of a process whose ipc namespace is shared
     time_namespace: bool = True
     kcore: bool = False  # whether this kernel has a /proc/kcore
+    tied: bool = True  # whether it shall end with its owner
+    ids: IdMaps | None = None  # of its user namespace; None: it is in that of the host

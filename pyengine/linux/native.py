@@ -31,6 +31,7 @@ if lib.pe_abi() != ABI:  # a stale extension beside newer Python, or the other w
 _RUNNING, _FAILED, _BORN, _TERMINAL, _USHER = range(5)
 _CLONE, _ARRANGE = -2, -3  # enum pe_stage
 _MFD_EXEC = 0x10
+_UNTIL_REAPED = 1000  # milliseconds
 
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
 RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
@@ -209,7 +210,7 @@ def hear_birth(child: Child) -> bool:
 
     False if it could not; `hear` tells why. What the child does is for `hear` too.
     """
-    while child.pidfd < 0 and _take_word(child):
+    while child.pidfd < 0 and hear_word(child):
         pass  # a quick child has said things before the joiner told of its birth
     return child.pidfd >= 0
 
@@ -226,7 +227,7 @@ def hear(child: Child) -> Failure | None:
         poll = select.poll()
         poll.register(child.report, 0)
         poll.poll()
-        while _take_word(child):
+        while hear_word(child):
             pass
     except BaseException:  # ctrl-C: nobody would know of it any more
         end(child)
@@ -258,7 +259,7 @@ def _dismiss_usher(child: Child) -> None:
 _RECEIVE = Step("report", doing="take over its descriptors")
 
 
-def _take_word(child: Child) -> bool:
+def hear_word(child: Child) -> bool:
     """Hear one word from *child* and keep what it tells; False once there are no more."""
     said = child.said
     if (answer := lib.pe_hear(child.report, said)) < 0:
@@ -335,14 +336,19 @@ def end_from(end: Any) -> End:
 
 
 def _end_of_reaped(pidfd: int) -> End:
-    """What PIDFD_GET_INFO knows of a process that is gone (Linux 6.15: PIDFD_INFO_EXIT)."""
+    """What PIDFD_GET_INFO knows of a process that is gone (Linux 6.15: PIDFD_INFO_EXIT).
+
+    It knows once somebody has reaped it, which a pidfd shows as a hang-up. Where nobody does, as
+    in a container of another engine without an init, it is not waited for long.
+    """
     import fcntl
-    import select
     import struct
 
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     poll.poll()
+    poll.modify(pidfd, 0)  # POLLHUP alone
+    poll.poll(_UNTIL_REAPED)
     info = bytearray(64)
     struct.pack_into("=Q", info, 0, 1 << 3)
     try:

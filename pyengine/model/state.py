@@ -25,7 +25,7 @@ class ContainerState:
 
     *uid* to *home* are who its program is. *watcher* is the owner directory of the process that
     watches it. *pid* is only good together with *start_time* (field 22 of proc_pid_stat(5)):
-    pids are reused.
+    pids are reused. *kept*: its program outlives its watcher, and is watched by the next one.
     """
 
     status: Status = Status.CREATED
@@ -44,6 +44,7 @@ class ContainerState:
     groups: tuple[int, ...] = ()
     home: str = "/"
     watcher: str = ""
+    kept: bool = False
 
 
 @frozen

@@ -85,6 +85,25 @@ class Layout:
         """An empty directory to put new roots on, each in its own mount namespace."""
         return f"{self.run}/mnt"
 
+    @property
+    def events(self) -> str:
+        """The journal of what happens: see `store.journal`."""
+        return f"{self.run}/events"
+
+    @property
+    def desks(self) -> str:
+        """A socket of each owner: see `containers.desk`."""
+        return f"{self.run}/desk"
+
+    @property
+    def keeper_lock(self) -> str:
+        """Held by who starts a keeper, and by a keeper that leaves."""
+        return f"{self.run}/keeper.lock"
+
+    def streams(self, container_id: str) -> str:
+        """The streams of a container that is kept: see `containers.streams`."""
+        return f"{self.run}/streams/{container_id}"
+
     def home(self, owner: str, container_id: str) -> Home:
         """The directory of container *container_id* of *owner*."""
         return Home(f"{self.root}/owners/{owner}/{container_id}")
