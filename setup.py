@@ -1,4 +1,4 @@
-"""Build the C extension, and the two freestanding programs that go with it."""
+"""Build the C extension, and the freestanding programs that go with it."""
 
 import os
 import platform

@@ -23,6 +23,7 @@ SOURCES = [
     "csrc/namespace.c",
     "csrc/detached.c",
     "csrc/files.c",
+    "csrc/remove.c",
     "csrc/log.c",
     "csrc/log_read.c",
     "csrc/watch.c",
@@ -49,13 +50,14 @@ PROGRAMS = {
         "csrc/say.c",
         "csrc/program.c",
     ],
+    "guard": ["csrc/guard.c", "csrc/ward.c", "csrc/remove.c", "csrc/lean.c", "csrc/say.c"],
 }
 
 ffi = FFI()
-ffi.cdef((HERE / "pyengine.h").read_text())
+ffi.cdef((HERE / "pyengine.h").read_text() + (HERE / "guard.h").read_text())
 ffi.set_source(
     "pyengine._native",
-    '#include "internal.h"',
+    '#include "internal.h"\n#include "guard.h"',
     include_dirs=[str(HERE)],
     sources=SOURCES,
     depends=[str(path) for path in sorted(HERE.glob("*.[ch]"))],
