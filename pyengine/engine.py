@@ -277,10 +277,12 @@ class Engine:
         filters: FilterTexts | None = None,
         timeout: float | None = None,
     ) -> EventStream:
-        """What happens in this engine, as it happens (row O35).
+        """What happens to the things of this root, as it happens, in whatever process (row O35).
 
-        *since* and *until* are moments as in `Container.logs`; with them the last 256 events
-        come first. Raises `InvalidRequest`, and while iterating `TimedOut`.
+        *since* and *until* are moments as in `Container.logs`; with them the past comes first,
+        as far as it is remembered: the last thousands. Other processes may tell theirs a tenth
+        of a second late. Raises `InvalidRequest` and `StoreError`, and while iterating
+        `TimedOut`.
         """
         from pyengine.model.moments import parse_time
 

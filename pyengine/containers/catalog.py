@@ -28,6 +28,7 @@ class Catalog:
         self._lock = Lock()
         self._owner: tuple[str, int] | None = None
         self._homes: dict[str, Home] = {}
+        self._drafts: set[str] = set()  # of nobody's, and not true yet
         self._records: dict[str, tuple[tuple[int, int], ContainerRecord]] = {}
         self._states: dict[str, tuple[tuple[int, int], ContainerState]] = {}
 
@@ -76,18 +77,16 @@ class Catalog:
     def place(self, container_id: str, owner: str, spare: str | None = None) -> Home:
         """The directory of a new container; true only once `write_record` has been called.
 
-        *spare* is one that `make_spare` has made, for a container of this process.
+        *spare* is one that `make_spare` has made.
         """
-        directory = self.owner if owner == "process" else STEADY
-        home = self.layout.home(directory, container_id)
+        home = self.layout.home(self.owner, container_id)
+        if owner != "process":  # it moves when it is true: killed before, we leave nothing
+            self._drafts.add(container_id)
         try:
-            if directory == STEADY:
-                os.makedirs(f"{self.layout.owners}/{STEADY}", 0o700, exist_ok=True)
-            elif spare is not None:
+            if spare is not None:
                 os.rename(spare, home.path)
-                self._homes[container_id] = home
-                return home
-            _make_home(home)
+            else:
+                _make_home(home)
         except OSError as error:
             records.refuse(home.path, error)
         self._homes[container_id] = home
@@ -104,22 +103,36 @@ class Catalog:
 
     def claim_name(self, name: str, container_id: str) -> None:
         """Give *name* to a container that has its place. Raises `AlreadyExists`."""
-        owner = self._owner_in(self.home(container_id))
+        owner = self._owner_of(container_id)
         holder = owners.claim_name(self.layout, name, owner, container_id)
         if holder is not None:
             raise AlreadyExists("container", f"/{name}", holder)
 
     def release_name(self, name: str, container_id: str) -> None:
         """Take *name* back from a container."""
-        owner = self._owner_in(self.home(container_id))
+        owner = self._owner_of(container_id)
         owners.release_name(self.layout, name, owner, container_id)
 
-    def write_record(self, record: ContainerRecord) -> None:
-        """Make the container true, or change what it is."""
-        path = self.home(record.spec.id).record
-        records.write(path, record)
-        found = os.stat(path)
+    def write_record(self, record: ContainerRecord) -> Home:
+        """Make the container true, or change what it is; answers where it is from now on."""
+        home = self.home(record.spec.id)
+        records.write(home.record, record)
+        if record.spec.id in self._drafts:
+            home = self._settle(record.spec.id, home)
+        found = os.stat(home.record)
         self._records[record.spec.id] = (found.st_ino, found.st_mtime_ns), record
+        return home
+
+    def _settle(self, container_id: str, draft: Home) -> Home:
+        home = self.layout.home(STEADY, container_id)
+        try:
+            os.makedirs(f"{self.layout.owners}/{STEADY}", 0o700, exist_ok=True)
+            os.rename(draft.path, home.path)
+        except OSError as error:
+            records.refuse(home.path, error)
+        self._homes[container_id] = home
+        self._drafts.discard(container_id)
+        return home
 
     # --- finding ---
 
@@ -179,12 +192,17 @@ class Catalog:
                 return home
         return None
 
+    def _owner_of(self, container_id: str) -> str:
+        """Whose directory a container is in, or will be."""
+        return STEADY if container_id in self._drafts else self._owner_in(self.home(container_id))
+
     def _owner_in(self, home: Home) -> str:
         return home.path.split("/")[-2]
 
     def forget(self, container_id: str) -> None:
         """Remember nothing of a container that is gone."""
         self._homes.pop(container_id, None)
+        self._drafts.discard(container_id)
         self._records.pop(container_id, None)
         self._states.pop(container_id, None)
 

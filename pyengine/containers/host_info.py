@@ -53,7 +53,7 @@ def engine_info(house: House) -> EngineInfo:
         controllers=cgroups.controllers,
         security=("name=seccomp,profile=builtin", "name=cgroupns"),
         rootless=os.geteuid() != 0,
-        warnings=_warnings(cgroups.controllers),
+        warnings=_warnings(cgroups.controllers, house.events.trouble),
         time=time.time(),
     )
 
@@ -68,12 +68,12 @@ def _engine_id(root: str) -> str:
     return hashlib.sha256(b"pyengine\0" + machine + os.fsencode(root)).hexdigest()[:32]
 
 
-def _warnings(controllers: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(
-        f"WARNING: No {name} limit support"
-        for name in ("memory", "cpu", "cpuset", "pids")
-        if name not in controllers
-    )
+def _warnings(controllers: tuple[str, ...], lost_events: str) -> tuple[str, ...]:
+    lacking = [name for name in ("memory", "cpu", "cpuset", "pids") if name not in controllers]
+    warnings = [f"WARNING: No {name} limit support" for name in lacking]
+    if lost_events:
+        warnings.append(f"WARNING: Events were lost for others: {lost_events}")
+    return tuple(warnings)
 
 
 def has_feature(feature: str) -> None:

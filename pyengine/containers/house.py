@@ -46,7 +46,7 @@ class House:
         self.supervisor = Supervisor()
         self.spares = Spares(self.catalog.make_spare)
         self.sweeper = Sweeper(lambda: self.catalog.trash)
-        self.events = EventLog()
+        self.events = EventLog(layout.events, self.sweeper.later)
         self.running: dict[str, Running] = {}
         self._expected: dict[str, list[Expecting]] = {}
         self.logger: logging.Logger | None = None

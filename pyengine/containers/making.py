@@ -89,7 +89,7 @@ def publish(house: House, drafted: Draft) -> ContainerRecord:
             record = drafted.record = evolve(record, spec=evolve(record.spec, name=name))
         else:
             drafted.has_name = True
-    house.catalog.write_record(record)
+    drafted.home = house.catalog.write_record(record)
     house.tell("create", record)
     return record
 

@@ -159,7 +159,7 @@ def _sweep_hidden(layout: Layout, hierarchy: Hierarchy) -> None:
 def _sweep_names(layout: Layout) -> None:
     for name in os.listdir(layout.names):
         holder = owners.holder_of(layout, name)
-        if holder is not None and not os.path.isdir(layout.home(*holder).path):
+        if holder is not None and owners.is_gone(layout, *holder):
             owners.release_name(layout, name, *holder)
 
 

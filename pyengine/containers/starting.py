@@ -91,9 +91,9 @@ def begin_new(house: House, options: ContainerOptions, wishes: Wishes) -> Runnin
     if options.owner != "process":
         refuse_detached()
     drafted = draft(house, options)
-    if drafted.record.spec.cgroup_parent:
+    if drafted.record.spec.cgroup_parent or options.owner != "process":
         try:  # who cleans up after us must know where to look before there is something
-            house.catalog.write_record(drafted.record)
+            drafted.home = house.catalog.write_record(drafted.record)
         except BaseException:
             withdraw(house, drafted)
             raise

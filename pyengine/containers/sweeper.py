@@ -1,4 +1,4 @@
-"""Removing directories nobody needs any more, so that nobody waits for it."""
+"""Doing later what nobody should wait for: above all, removing directories."""
 
 from __future__ import annotations
 
@@ -56,12 +56,17 @@ class Sweeper:
             if not self._batch:
                 self._left.append(place)
             self._afterwards.append(afterwards)
-            late = self._closed or self._count > _MOST
-            if not late:
-                self._wake()
+            late = self._closed or self._count > _MOST or not self._wake()
         if late:
             self._sweep()
         return True
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Have *work* done by the thread when it next looks, if there is one by then."""
+        with self._lock:
+            self._afterwards.append(work)
+            if not self._closed:
+                self._wake()
 
     def close(self) -> None:
         """Wait until all is removed."""
@@ -84,30 +89,37 @@ class Sweeper:
             return ""
         return batch
 
-    def _wake(self) -> None:
+    def _wake(self) -> bool:
+        """Let the thread know that there is something; whether there is a thread."""
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._serve, name="pyengine-sweeper", daemon=True
-            )
-            self._thread.start()
-        elif self._count in (1, _BATCH):  # the first makes it look at its clock
-            self._work.notify()
+            thread = threading.Thread(target=self._serve, name="pyengine-sweeper", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # there are too many
+                return False
+            self._thread = thread
+        elif len(self._afterwards) == 1 or self._count == _BATCH:
+            self._work.notify()  # the first makes it look at its clock
+        return True
 
     def _serve(self) -> None:
         while True:
             with self._lock:
+                while not self._closed and not self._afterwards:
+                    self._work.wait()
                 if not self._closed and self._count < _BATCH:
-                    self._work.wait(_PAUSE if self._count else None)
-                if self._closed and not self._count:
+                    self._work.wait(_PAUSE)
+                if self._closed and not self._afterwards:
                     return
             self._sweep()
 
     def _sweep(self) -> None:
         with self._lock:
-            batch, self._count = self._batch, 0
-            self._batch = "" if self._closed else self._new_batch()
-            afterwards, self._afterwards = self._afterwards, []
-            left, self._left = [*self._left, batch], []
+            left = self._left
+            if self._count:
+                left = [*left, self._batch]
+                self._batch, self._count = "" if self._closed else self._new_batch(), 0
+            afterwards, self._afterwards, self._left = self._afterwards, [], []
         for call in afterwards:
             call()
         for path in left:

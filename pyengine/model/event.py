@@ -58,6 +58,23 @@ class Event:
 
         return json.dumps(self.to_docker(legacy=legacy), separators=(",", ":"))
 
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Event:
+        """Read back `to_json`. Raises `InvalidRequest` for what is no such message."""
+        import json
+
+        try:
+            message = json.loads(text)
+            actor = message["Actor"]
+            words = message["Type"], message["Action"], actor["ID"]
+            if not all(isinstance(word, str) for word in (*words, message["scope"])):
+                raise TypeError("a word is no text")
+            attributes = {str(name): str(value) for name, value in actor["Attributes"].items()}
+            return cls(*words, attributes, int(message["timeNano"]), message["scope"])
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            shown = text if isinstance(text, str) else text.decode(errors="replace")
+            raise InvalidRequest("event", shown[:200], expected="a message of /events") from error
+
 
 _NAMES = ("config", "container", "daemon", "network", "node", "plugin", "secret", "service")
 _NAMED = frozenset((*_NAMES, "volume"))

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from pyengine.errors import NotPermitted, StoreError
 from pyengine.store import records
-from pyengine.store.layout import Layout
+from pyengine.store.layout import STEADY, Layout
 
 TRASH = ".trash"
 STAGED = ".new-"
@@ -140,13 +140,24 @@ def claim_name(layout: Layout, name: str, owner: str, container_id: str) -> str 
             holder = holder_of(layout, name)
             if holder is None:
                 continue  # it has just been given back
-            if not os.path.isdir(f"{layout.owners}/{holder[0]}/{holder[1]}"):
+            if is_gone(layout, *holder):
                 release_name(layout, name, *holder)  # left behind by a kill
                 continue
             return holder[1]
         except OSError as error:
             records.refuse(path, error)
         return None
+
+
+def is_gone(layout: Layout, owner: str, container_id: str) -> bool:
+    """Whether nothing is left of a container, so that a name it had is free.
+
+    One of nobody's may still be in the directory of who makes it: it moves from there to its
+    own place, never back, so it is looked for in that order.
+    """
+    drafts = names(layout) if owner == STEADY else ()
+    places = [*(layout.home(maker, container_id) for maker in drafts if maker != STEADY)]
+    return not any(os.path.isdir(home.path) for home in (*places, layout.home(owner, container_id)))
 
 
 def holder_of(layout: Layout, name: str) -> tuple[str, str] | None:
@@ -160,8 +171,17 @@ def holder_of(layout: Layout, name: str) -> tuple[str, str] | None:
 
 def release_name(layout: Layout, name: str, owner: str, container_id: str) -> None:
     """Take *name* back, if that container still has it."""
-    if holder_of(layout, name) == (owner, container_id):
-        try:
+    if holder_of(layout, name) != (owner, container_id):
+        return
+    try:
+        lock = os.open(layout.names, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        records.refuse(layout.names, error)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # or between look and deed it may have become another's
+        if holder_of(layout, name) == (owner, container_id):
             os.unlink(f"{layout.names}/{name}")
-        except FileNotFoundError:
-            pass
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(lock)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 from shells import ready
+from strangers import Stranger
 
-from pyengine import ExecutableNotFound, InvalidRequest, TimedOut
+import pyengine
+from pyengine import ExecutableNotFound, InvalidRequest, StoreError, TimedOut
+from pyengine.store.journal import Journal
 
 pytestmark = pytest.mark.kernel
 
@@ -146,3 +152,68 @@ def test_events_have_an_end(engine):
     engine.close()
     listening.join(10)
     assert heard == [[]]
+
+
+def test_every_process_hears_what_happens_in_the_others(engine, image):
+    with engine.events(timeout=20) as events, Stranger(engine.root, image) as stranger:
+        stranger.tell("engine.run(image, 'true', name='abroad').exit_code")
+        heard = [next(events) for _ in range(4)]
+        assert stranger.hear() == "0"
+        assert [event.action for event in heard] == ["create", "start", "die", "destroy"]
+        assert {event.attributes["name"] for event in heard} == {"abroad"}
+        engine.start(image, "sleep 99", name="at-home")
+        asked = "[one.action for one in engine.events(until=time.time())]"
+        assert stranger.ask(asked) == [*("create", "start", "die", "destroy"), "create", "start"]
+
+
+def test_what_a_process_did_is_known_when_it_has_ended(engine, image):
+    with Stranger(engine.root, image) as stranger:
+        stranger.ask("engine.start(image, 'sleep 99', name='past').exec('true').exit_code")
+        assert stranger.leave() == 0
+    told = actions(engine, filters={"container": "past"})
+    assert told[:2] == ["create", "start"]
+    assert told[-2:] == ["die", "destroy"]
+
+
+def test_the_command_line_tells_what_other_processes_do(engine, image):
+    asked = [sys.executable, "-m", "pyengine", "--root", engine.root, "events", "--since", "0"]
+    home = os.path.dirname(os.path.dirname(os.path.abspath(pyengine.__file__)))
+    told = subprocess.Popen(
+        [*asked, "--format", "{{.Action}} {{.Actor.Attributes.name}}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": home},
+    )
+    engine.run(image, "true", name="watched")
+    lines = [told.stdout.readline() for _ in range(4)]
+    told.kill()
+    told.wait()
+    told.stdout.close()
+    assert lines == [f"{action} watched\n" for action in ("create", "start", "die", "destroy")]
+
+
+def test_a_run_that_nobody_listens_to_writes_nothing_in_its_own_thread(engine, image, monkeypatch):
+    engine.run(image, "true")
+    writers = []
+    real = Journal.append
+
+    def append(journal, lines):
+        writers.append(threading.current_thread().name)
+        real(journal, lines)
+
+    monkeypatch.setattr(Journal, "append", append)
+    for _ in range(3):
+        engine.run(image, "true")
+    engine.close()
+    assert set(writers) <= {"pyengine-sweeper", threading.main_thread().name}
+    assert writers.count(threading.main_thread().name) <= 1  # its end
+
+
+def test_a_disk_that_takes_no_events_stops_no_container(engine, image):
+    os.mkdir(f"{engine.root}/events")
+    os.mkdir(f"{engine.root}/events/log")
+    assert engine.run(image, ["echo", "hi"]).stdout == "hi\n"
+    with pytest.raises(StoreError, match="events/log"):
+        engine.events()
+    engine._house.events.write()  # as the sweeper does, some time
+    assert engine.info().warnings[-1].startswith("WARNING: Events were lost for others: ")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 from attrs import evolve
 
+import pyengine
+from pyengine.containers import recovery
 from pyengine.containers.catalog import Catalog
 from pyengine.errors import AlreadyExists, ContainerNotFound, InvalidRequest, StoreError
+from pyengine.linux.hierarchy import Hierarchy
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState, Status
@@ -205,3 +210,91 @@ def test_a_place_that_cannot_be_is_told(catalog, layout):
         catalog.place(identity("a"), "process")
     assert catalog.is_mine(catalog.owner)
     assert not catalog.is_mine("none")
+
+
+_RACER = """
+import sys
+from pyengine.containers.catalog import Catalog
+from pyengine.errors import AlreadyExists
+from pyengine.model.record import ContainerRecord
+from pyengine.model.spec import ContainerSpec
+from pyengine.store.layout import Layout
+
+catalog = Catalog(Layout.of(sys.argv[1], None))
+owner, letter = sys.argv[2], sys.argv[3]
+print("ready", flush=True)
+for line in sys.stdin:
+    number = int(line)
+    one = f"{letter}{number:063x}"
+    catalog.place(one, owner)
+    try:
+        catalog.claim_name(f"name{number}", one)
+        spec = ContainerSpec(one, f"name{number}", "host:", ("true",))
+        catalog.write_record(ContainerRecord(spec))
+        print(one, flush=True)
+    except AlreadyExists as error:
+        print("lost to", error.holder, flush=True)
+catalog.leave()
+"""
+
+
+@pytest.mark.parametrize("owner", ["process", "none"])
+def test_of_many_processes_that_want_one_name_one_gets_it(catalog, layout, owner):
+    home = os.path.dirname(os.path.dirname(os.path.abspath(pyengine.__file__)))
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _RACER, layout.root, owner, letter],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": home},
+        )
+        for letter in "abcdef"
+    ]
+    for racer in racers:
+        assert racer.stdout.readline() == "ready\n"
+    for number in range(60):
+        if number % 2:  # a name that a kill has left behind, which all try to take over
+            os.symlink(f"{owner}/{'9' * 64}", f"{layout.names}/name{number}")
+        for racer in racers:
+            racer.stdin.write(f"{number}\n")
+            racer.stdin.flush()
+        told = [racer.stdout.readline().strip() for racer in racers]
+        won = [one for one in told if not one.startswith("lost to ")]
+        assert len(won) == 1
+        assert {one for one in told if one not in won} == {f"lost to {won[0]}"}
+        assert catalog.find(f"name{number}") == won[0]
+    for racer in racers:
+        racer.stdin.close()
+        assert racer.wait(20) == 0
+        racer.stdout.close()
+
+
+def test_a_container_of_nobody_s_is_its_maker_s_until_it_is_true(catalog, other, layout):
+    catalog.place(identity("a"), "none")
+    catalog.claim_name("web", identity("a"))
+    assert owners.containers_of(layout, "none") == []
+    other.place(identity("b"), "process")
+    with pytest.raises(AlreadyExists):  # its name is taken all the same
+        other.claim_name("web", identity("b"))
+    home = catalog.write_record(record("a", "web"))
+    assert owners.containers_of(layout, "none") == [identity("a")]
+    assert home == catalog.home(identity("a")) == layout.home("none", identity("a"))
+    catalog.leave()
+    assert other.find("web") == identity("a")
+
+
+def test_who_is_killed_before_a_container_is_true_leaves_neither_it_nor_its_name(other, layout):
+    child = os.fork()
+    if child == 0:
+        try:
+            making = Catalog(layout)
+            making.place(identity("a"), "none")
+            making.claim_name("web", identity("a"))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    recovery.recover(layout, Hierarchy.probe())
+    assert os.listdir(layout.owners) in ([], ["none"])
+    assert os.listdir(layout.names) == []
+    make(other, "b", "web")
