@@ -37,7 +37,7 @@ EPISODES = {
     "prune": "engine.containers.prune()",
     "close": "engine.close()",
 }
-"""What is done between the marks; where they are named ``one`` was created before, and ``two`` runs."""
+"""What is done between the marks. ``one`` was created, and ``two`` runs, where they are named."""
 
 PROGRAM = f"""
 import os, sys
