@@ -1,0 +1,110 @@
+"""Taking on the containers of a keeper that was killed.
+
+They ran on, and what they said has waited in their streams: see `containers.streams`.
+
+=============================  ==================================================================
+What is found                  What is done
+=============================  ==================================================================
+its program runs               it is watched again; how it ends the kernel tells (Linux 6.15)
+… with a terminal              the same, but the terminal went with the keeper: it got SIGHUP
+its program is gone            what it said last is lost, and so is how it ended: exit code 255
+=============================  ==================================================================
+"""
+
+from __future__ import annotations
+
+import time
+
+from attrs import evolve
+
+from pyengine.containers import recovery, streams
+from pyengine.containers.birth import Born, Streams
+from pyengine.containers.ending import record_end
+from pyengine.containers.house import House
+from pyengine.containers.identity import Identity
+from pyengine.containers.looking import cgroup_of
+from pyengine.containers.running import Running
+from pyengine.containers.starting import log_of
+from pyengine.errors import ContainerNotFound, EngineError
+from pyengine.linux.process import open_process
+from pyengine.model.record import ContainerRecord
+from pyengine.model.state import ContainerState, Status
+from pyengine.store import owners
+from pyengine.store.layout import STEADY
+
+UNWATCHED = "it ended while nobody watched it"
+
+
+def adopt_all(house: House) -> None:
+    """Take on every container whose keeper is gone."""
+    for container_id in owners.containers_of(house.layout, STEADY):
+        try:
+            _adopt(house, container_id)
+        except EngineError as error:  # one that is damaged does not keep us from the others
+            if house.logger is not None:
+                house.logger.warning("container %s: %s", container_id[:12], error)
+
+
+def _adopt(house: House, container_id: str) -> None:
+    try:
+        with house.catalog.locked(container_id) as home:
+            state = house.catalog.state(container_id)
+            if not recovery.is_orphaned(house.layout, state):
+                return
+            record = house.catalog.record(container_id)
+            pidfd = open_process(state.pid, state.start_time)
+            if pidfd is None:
+                _write_lost(house, record, state)
+                return
+            running = _running(house, record, state, pidfd, home.log)
+            mine = evolve(state, watcher=house.catalog.owner)
+            house.catalog.write_state(container_id, mine)
+            house.running[container_id] = running
+    except ContainerNotFound:
+        return
+    house.supervisor.watch(running)
+
+
+def _running(
+    house: House, record: ContainerRecord, state: ContainerState, pidfd: int, path: str
+) -> Running:
+    stdin, out, err = streams.reopen(house.layout, record.spec.id)
+    born = Born(
+        state.pid,
+        pidfd,
+        state.start_time,
+        Streams(stdin, out, err),
+        cgroup_of(house, record.spec.id),
+        Identity(state.uid, state.gid, state.groups, state.home),
+    )
+    running = Running(
+        record.spec,
+        born,
+        log_of(record, path),
+        lambda ended: record_end(house, ended),
+        keep_stdin=True,
+    )
+    running.started = time.monotonic() - max(0.0, time.time() - state.started)
+    running.keep = not record.spec.auto_remove
+    running.resume = house.supervisor.resume
+    return running
+
+
+def _write_lost(house: House, record: ContainerRecord, state: ContainerState) -> None:
+    cgroup = cgroup_of(house, record.spec.id)
+    cgroup.kill()
+    cgroup.remove()
+    streams.remove(house.layout, record.spec.id)
+    lost = evolve(
+        state,
+        status=Status.EXITED,
+        pid=0,
+        start_time=0,
+        exit_code=recovery.LOST_EXIT,
+        finished=time.time(),
+        error=UNWATCHED,
+        watcher="",
+        kept=False,
+    )
+    house.catalog.write_state(record.spec.id, lost)
+    house.tell("die", record, exitCode=str(recovery.LOST_EXIT))

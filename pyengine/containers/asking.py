@@ -1,0 +1,182 @@
+"""Asking the owner of a desk for what only the watcher of a container can do."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from pyengine.containers import desk_protocol as protocol
+from pyengine.containers import packets
+from pyengine.containers.desk_protocol import HELLO_TIME, REQUEST_TIME, Request
+from pyengine.containers.house import House
+from pyengine.containers.remote import RemoteProgram
+from pyengine.errors import InvalidRequest, NotPermitted, StoreError, TimedOut, Unsupported
+from pyengine.store.layout import Layout
+
+KEEPER = "keeper"
+"""What the keeper's socket is called as well."""
+
+_PATIENCE = 3 * REQUEST_TIME
+_NOTHING: Mapping[str, object] = {}
+
+
+class Line:
+    """One connection to a desk. Close it, or use it in a ``with``."""
+
+    def __init__(self, line: socket.socket, path: str, kind: str) -> None:
+        self._line = line
+        self._path = path
+        self.kind = kind
+
+    def ask(
+        self,
+        do: str,
+        container_id: str = "",
+        fields: Mapping[str, object] = _NOTHING,
+        *,
+        fds: tuple[int, ...] = (),
+        wait: float | None = _PATIENCE,
+    ) -> tuple[dict[str, Any], list[int]]:
+        """What the owner answers, with descriptors that are the caller's to close.
+
+        Raises what it raised, `TimedOut` after *wait* seconds, and `StoreError` where it hangs
+        up.
+        """
+        try:
+            self._line.settimeout(wait)
+            packets.send(self._line, protocol.pack(Request(do, container_id, fields)), fds)
+            data, came = packets.receive(self._line)
+        except TimeoutError as error:
+            raise TimedOut(f"asking the owner for {do}", wait or 0.0) from error
+        except OSError as error:
+            raise StoreError(self._path, f"its owner is gone: {error.strerror}") from error
+        if not data:
+            raise StoreError(self._path, "its owner hung up")
+        try:
+            return protocol.unpack_answer(data), came
+        except BaseException:
+            packets.close(came)
+            raise
+
+    def close(self) -> None:
+        """Hang up."""
+        self._line.close()
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def connect(layout: Layout, name: str) -> Line | None:
+    """A connection to the desk called *name*; `None` where nobody sits at it.
+
+    Raises `NotPermitted` where somebody else does, and `StoreError` where another version does.
+    """
+    path = f"{layout.desks}/{name}"
+    try:
+        place = os.open(layout.desks, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    try:
+        line.settimeout(HELLO_TIME)
+        # a socket's name has room for 108 bytes (unix(7)), a root may have a longer one
+        line.connect(f"/proc/self/fd/{place}/{name}")
+        _check_peer(path, os.fstat(place).st_uid, packets.peer_uid(line))
+        return Line(line, path, _greet(line, layout, path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        line.close()
+        return None
+    except OSError as error:
+        line.close()
+        if isinstance(error, NotPermitted):
+            raise
+        if isinstance(error, TimeoutError):
+            raise StoreError(path, "its owner does not answer", "see what it does") from error
+        raise StoreError(path, error.strerror or str(error), "see what is there") from error
+    except BaseException:
+        line.close()
+        raise
+    finally:
+        os.close(place)
+
+
+def _check_peer(path: str, holder: int, peer: int) -> None:
+    me = os.geteuid()
+    if peer != holder or (me and peer != me):
+        why = f"user {peer} sits there"
+        raise NotPermitted(f"ask at {path}", why, "use a run_root= that is yours")
+
+
+def _greet(line: socket.socket, layout: Layout, path: str) -> str:
+    packets.send(line, protocol.pack_hello(root=identity_of(layout)))
+    data, fds = packets.receive(line)
+    packets.close(fds)
+    if not data:
+        raise StoreError(path, "its owner is busy: too many ask it", "try again")
+    try:
+        return protocol.unpack_hello(data).kind
+    except InvalidRequest as error:
+        remedy = "stop its containers, or use that version"
+        raise StoreError(path, error.why or str(error), remedy) from error
+
+
+def identity_of(layout: Layout) -> str:
+    """What tells one root from another, whatever it is called."""
+    found = os.stat(layout.root)
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def ask_watcher(
+    house: House,
+    container_id: str,
+    do: str,
+    fields: Mapping[str, object] = _NOTHING,
+    *,
+    wait: float | None = _PATIENCE,
+) -> tuple[dict[str, Any], list[int]]:
+    """Ask who watches a container. Raises what it raised, and as `line_to_watcher`."""
+    with line_to_watcher(house, container_id, do) as line:
+        return line.ask(do, container_id, fields, wait=wait)
+
+
+def line_to_watcher(house: House, container_id: str, do: str) -> Line:
+    """A connection to who watches a container, or to the next keeper if that was one and is gone.
+
+    Raises `Unsupported` where it cannot be asked.
+    """
+    state = house.catalog.state(container_id)
+    line = connect(house.layout, f"{state.watcher}.sock") if state.watcher else None
+    if line is None and state.kept:
+        from pyengine.containers import keeper
+
+        line = keeper.ensure(house.layout)
+    if line is None:
+        missing = "the process that watches it takes no requests"
+        raise Unsupported(f"asking for {do}", missing, f"{do} in that process")
+    return line
+
+
+def attach_watched(house: House, container_id: str, wishes: dict[str, bool]) -> RemoteProgram:
+    """The same at the desk of who watches it."""
+    with line_to_watcher(house, container_id, "attach") as line:
+        return attach(line, container_id, wishes)
+
+
+def attach(line: Line, container_id: str, wishes: dict[str, bool]) -> RemoteProgram:
+    """Be where the program speaks, through *line*; *wishes* are those of `attaching.attach`."""
+    told, fds = line.ask("attach", container_id, wishes)
+    if len(fds) != 1:
+        packets.close(fds)
+        raise StoreError("attach", "its owner gave no streams")
+    return RemoteProgram(socket.socket(fileno=fds[0]), int(told.get("pid", 0)))
