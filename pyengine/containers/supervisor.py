@@ -77,6 +77,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._watched: dict[int, Watched] = {}
         self._masks: dict[int, int] = {}
+        self._companion: Watched | None = None
         self._epoll: select.epoll | None = None
         self._wake = -1
         self._thread: threading.Thread | None = None
@@ -89,6 +90,27 @@ class Supervisor:
                 self._watched[fd] = watched
                 self._masks[fd] = events
                 epoll.register(fd, events)
+
+    def accompany(self, watched: Watched) -> None:
+        """Watch *watched* as well, if and when there is a thread; anew each time it is called."""
+        with self._lock:
+            self._companion = watched
+            if self._epoll is not None:
+                self._take_companion(self._epoll)
+
+    def _take_companion(self, epoll: select.epoll) -> None:
+        for fd, events in () if self._companion is None else self._companion.interests():
+            if fd not in self._watched:
+                self._watched[fd] = self._companion  # type: ignore[assignment]
+                self._masks[fd] = events
+                epoll.register(fd, events)
+
+    def part(self, fd: int) -> None:
+        """Listen to *fd* no more; it is the caller's to close."""
+        with self._lock:
+            if self._watched.pop(fd, None) is not None and self._epoll is not None:
+                self._masks.pop(fd, None)
+                self._epoll.unregister(fd)
 
     def resume(self, fd: int) -> None:
         """Listen again to a descriptor that was paused."""
@@ -122,6 +144,7 @@ class Supervisor:
                 target=self._serve, args=(self._epoll,), name="pyengine-supervisor", daemon=True
             )
             self._thread.start()
+            self._take_companion(self._epoll)
         return self._epoll
 
     def _serve(self, epoll: select.epoll) -> None:

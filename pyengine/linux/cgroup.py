@@ -18,7 +18,15 @@ from attrs import define, field
 from pyengine.errors import AlreadyExists, KernelError, TimedOut, Unsupported
 from pyengine.linux import cgroup_files as files
 from pyengine.linux import device_filter, freezer
-from pyengine.linux.cgroup_names import PARENT, branch, check_name, check_parent, find
+from pyengine.linux.cgroup_names import (
+    PARENT,
+    branch,
+    check_name,
+    check_parent,
+    find,
+    find_below,
+    is_level,
+)
 from pyengine.linux.cgroup_writes import refuse_to_starve, write_all
 from pyengine.linux.device_filter import DEFAULT_POLICY, DevicePolicy
 from pyengine.linux.hierarchy import CgroupInfo, Hierarchy, inherit_cpuset, remove_marked
@@ -53,6 +61,7 @@ class Cgroup:
     v1_paths: dict[str, str] = field(factory=dict)  # by mount point
     warnings: tuple[str, ...] = ()
     unfiltered: str = ""
+    level: str = ""  # the directory of its owner's containers, where it is in one
     _joined: list[str] = field(factory=list)  # v1 cgroups to join that are shared with others
 
     @classmethod
@@ -64,14 +73,16 @@ class Cgroup:
         *,
         parent: str = "",
         devices: DevicePolicy = DEFAULT_POLICY,
+        level: str = "",
     ) -> Cgroup:
         """Make the cgroups of a container and limit them, before anybody joins.
 
-        *parent* is a path below the root of each tree, ``/pyengine`` where none is asked for.
+        *parent* is a path below the root of each tree; where none is asked for it is
+        ``/pyengine``, and *level* the directory there that is killed and removed as one.
         Raises `InvalidRequest`, `Unsupported` (a limit this host cannot enforce),
         `AlreadyExists` and `KernelError`; then nothing is left.
         """
-        cgroup = cls(hierarchy, check_name(name), check_parent(parent))
+        cgroup = cls(hierarchy, check_name(name), check_parent(parent), level=level)
         wanted = limits(resources, hierarchy.v1_controllers, hierarchy.v2_controllers)
         cgroup.warnings = wanted.warnings
         try:
@@ -82,14 +93,21 @@ class Cgroup:
         return cgroup
 
     @classmethod
-    def open(cls, hierarchy: Hierarchy, name: str, parent: str = "") -> Cgroup:
-        """The cgroups that `create` made, from any process; without any where they are gone."""
+    def open(cls, hierarchy: Hierarchy, name: str, parent: str = "", level: str = "") -> Cgroup:
+        """The cgroups that `create` made, from any process; without any where they are gone.
+
+        *level* is where to look first.
+        """
         cgroup = cls(hierarchy, check_name(name), check_parent(parent))
         if hierarchy.v2 is not None:
-            cgroup.v2_path = find(hierarchy.v2, cgroup.parent, name)
+            cgroup.v2_path = find(hierarchy.v2, cgroup.parent, name, level)
+            if cgroup.v2_path is not None and is_level(above := cgroup.v2_path.split("/")[-2]):
+                cgroup.level = level = above
         for tree in set(hierarchy.v1.values()):
-            path = f"{tree}{cgroup.parent or PARENT}/{name}"
-            if os.path.isdir(path):
+            path: str | None = f"{tree}{cgroup.parent or PARENT + (level and '/' + level)}/{name}"
+            if cgroup.v2_path is None and not cgroup.parent:
+                path = find_below(tree + PARENT, name)
+            if path is not None and os.path.isdir(path):
                 cgroup.v1_paths[tree] = path
         return cgroup
 
@@ -273,7 +291,7 @@ class Cgroup:
     def _make_v2(self, tree: str, writes: tuple[Write, ...], devices: DevicePolicy) -> None:
         shared = devices.is_default and not self.parent
         above = self.parent or branch(devices)
-        path = self.v2_path = self._make_below(tree, above)
+        path = self.v2_path = self._make_below(tree, self._own_place(above))
         refused = self.hierarchy.refused
         try:
             if devices.unrestricted or refused:
@@ -290,7 +308,7 @@ class Cgroup:
         write_all(path, writes)
 
     def _make_v1(self, tree: str, writes: Iterable[Write]) -> None:
-        above = self.parent or PARENT
+        above = self._own_place(self.parent or PARENT)
         path = self._make_below(tree, above)
         self.v1_paths[tree] = path
         if tree == self.hierarchy.v1.get("cpuset"):
@@ -332,6 +350,9 @@ class Cgroup:
         raise KernelError(errno.ENOENT, f"make cgroup {path}", hint="its parent keeps vanishing")
 
     # --- small things ---
+
+    def _own_place(self, above: str) -> str:
+        return f"{above}/{self.level}" if self.level and not self.parent else above
 
     def _v1(self, controller: str) -> str | None:
         return self.v1_paths.get(self.hierarchy.v1.get(controller, ""))

@@ -16,6 +16,7 @@ PARENT = "/pyengine"
 OWN = "own"
 """The branch below `PARENT` of version 2 for containers that share no device filter."""
 
+_LEVEL = re.compile(r"none|[0-9]+-[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,127}")
 
 
@@ -58,16 +59,39 @@ def is_branch(name: str) -> bool:
     return name == OWN or name.startswith("default-")
 
 
-def find(tree: str, parent: str, name: str) -> str | None:
-    """The version 2 cgroup of container *name*, whichever branch it lives in."""
+def is_level(name: str) -> bool:
+    """Whether a directory below `PARENT` or a branch has the containers of one owner.
+
+    >>> is_level("4711-0123456789ab"), is_level("none"), is_level("0a" * 32)
+    (True, True, False)
+    """
+    return _LEVEL.fullmatch(name) is not None
+
+
+def find(tree: str, parent: str, name: str, level: str = "") -> str | None:
+    """The version 2 cgroup of container *name*, whichever branch and level it lives in.
+
+    *level* is where to look first.
+    """
     if parent:
-        places = [f"{tree}{parent}"]
-    else:
-        places = [tree + branch(DEFAULT_POLICY), f"{tree}{PARENT}/{OWN}"]
-    for place in places:
-        if os.path.isdir(f"{place}/{name}"):
-            return f"{place}/{name}"
-    if parent:
-        return None
-    others = (f"{place}/{name}" for place in files.children(tree + PARENT))
-    return next((path for path in others if os.path.isdir(path)), None)
+        only = f"{tree}{parent}/{name}"
+        return only if os.path.isdir(only) else None
+    usual = [tree + branch(DEFAULT_POLICY), f"{tree}{PARENT}/{OWN}"]
+    if level:
+        for place in usual:
+            if os.path.isdir(f"{place}/{level}/{name}"):
+                return f"{place}/{level}/{name}"
+    others = (place for place in files.children(tree + PARENT) if place not in usual)
+    for place in (*usual, *others):
+        if (path := find_below(place, name)) is not None:
+            return path
+    return None
+
+
+def find_below(place: str, name: str) -> str | None:
+    """The cgroup of container *name* in *place*, or in one of the levels there."""
+    levels = (path for path in files.children(place) if is_level(path.rpartition("/")[2]))
+    for above in (place, *levels):
+        if os.path.isdir(f"{above}/{name}"):
+            return f"{above}/{name}"
+    return None

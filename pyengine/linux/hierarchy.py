@@ -11,7 +11,8 @@ from attrs import field, frozen
 
 from pyengine.errors import KernelError
 from pyengine.linux import cgroup_files as files
-from pyengine.linux.cgroup_names import PARENT, is_branch
+from pyengine.linux.cgroup_names import OWN, PARENT, branch, is_branch, is_level
+from pyengine.linux.device_filter import DEFAULT_POLICY
 
 CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids")
 """The controllers of version 2 that limits and statistics need."""
@@ -122,25 +123,50 @@ class Hierarchy:
         """The containers that have a cgroup below `PARENT`, whoever made it."""
         found = set()
         if self.v2 is not None:
-            for branch in files.children(self.v2 + PARENT):
-                found.update(files.children(branch))
+            for above in files.children(self.v2 + PARENT):
+                found.update(_with_levels(above))
         for tree in set(self.v1.values()):
-            found.update(files.children(tree + PARENT))
+            found.update(_with_levels(tree + PARENT))
         return sorted({_last(path) for path in found if not is_branch(_last(path))})
 
-    def tidy(self) -> None:
-        """Remove the directories that our containers share, where no container is left."""
+    def levels(self, level: str) -> list[tuple[str, str]]:
+        """Where the containers of one owner may have cgroups: a tree, and a path in it."""
+        found = []
+        if self.v2 is not None:
+            found += [(self.v2, f"{branch(DEFAULT_POLICY)}/{level}")]
+            found += [(self.v2, f"{PARENT}/{OWN}/{level}")]
+        return found + [(tree, f"{PARENT}/{level}") for tree in sorted(set(self.v1.values()))]
+
+    def tidy(self, level: str = "") -> None:
+        """Remove the directories that our containers share, where no container is left.
+
+        *level* is our own; those of others are theirs to remove, but for that of nobody's.
+        """
+        for tree, path in (*(self.levels(level) if level else ()), *self.levels("none")):
+            _try_rmdir(tree + path)
         trees = {self.v2, *self.v1.values()} - {None}
         for tree in trees:
             parent = f"{tree}{PARENT}"
             # branches only: a container that has not started yet is just as empty
             shared = [path for path in files.children(parent) if is_branch(_last(path))]
             for path in (*shared, parent):
-                try:
-                    os.rmdir(path)
-                except OSError:  # somebody lives there, or somebody else was quicker
-                    continue
+                _try_rmdir(path)
         self._prepared.clear()
+
+
+def _with_levels(place: str) -> list[str]:
+    """The containers directly in *place*, and those in levels there."""
+    found = []
+    for path in files.children(place):
+        found += files.children(path) if is_level(_last(path)) else [path]
+    return found
+
+
+def _try_rmdir(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:  # somebody lives there, or somebody else was quicker
+        return
 
 
 @lru_cache(maxsize=1)

@@ -27,8 +27,8 @@ FRONT = "front"  # pyengine/__init__.py: the names that users import
 HANDLES = STAIRS[7]  # each is a file, not a room: what a user holds gives out what a user holds
 DOORS = STAIRS[-1]
 
-# The two that may call C; everybody else asks them.
-SPEAKERS = {f"pyengine.linux.native{what}" for what in ("", "_joiner", "_log")}
+# Those that may call C; everybody else asks them.
+SPEAKERS = {f"pyengine.linux.native{what}" for what in ("", "_guard", "_joiner", "_log")}
 
 MODULES = [pytest.param(path, id=shown(path)) for path in module_files()]
 

@@ -45,7 +45,7 @@ class Holdings:
 
 def warm_up() -> None:
     """Let what is made once a process, and lives as long, be made before anybody counts."""
-    for name in ("landing", "joiner"):
+    for name in ("landing", "joiner", "guard"):
         native.program(name)
     native.own_pidfd(os.getpid())
 
