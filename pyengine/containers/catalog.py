@@ -23,8 +23,11 @@ class Catalog:
     (But for what cannot change without its file changing: records are read once a version.)
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(
+        self, layout: Layout, announce: Callable[[str], object] = lambda owner: None
+    ) -> None:
         self.layout = layout
+        self._announce = announce
         self._lock = Lock()
         self._owner: tuple[str, int] | None = None
         self._homes: dict[str, Home] = {}
@@ -42,7 +45,7 @@ class Catalog:
                 if self._owner is None:
                     pid = os.getpid()
                     me = owners.Owner(pid, start_time(pid), pid_namespace())
-                    self._owner = owners.claim(self.layout, me)
+                    self._owner = owners.claim(self.layout, me, self._announce)
         return self._owner[0]
 
     def is_mine(self, owner: str) -> bool:

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from attrs import frozen
@@ -67,12 +67,16 @@ def _make_private(path: str, option: str) -> None:
         records.refuse(path, error)
 
 
-def claim(layout: Layout, owner: Owner) -> tuple[str, int]:
+def claim(
+    layout: Layout, owner: Owner, announce: Callable[[str], object] = lambda name: None
+) -> tuple[str, int]:
     """Make an owner directory and lock it: its name, and the fd that holds the lock.
 
-    The lock is there before the name is, so nobody takes it for an orphan.
+    The lock is there before the name is, so nobody takes it for an orphan; *announce* is told
+    the name before anything of it is there.
     """
     name = f"{owner.pid}-{os.urandom(6).hex()}"
+    announce(name)
     staged, path = f"{layout.owners}/{STAGED}{name}", f"{layout.owners}/{name}"
     try:
         os.makedirs(f"{staged}/{TRASH}", 0o700)
