@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from pyengine.containers.inbox import Inbox, OutputChunk
-from pyengine.errors import TimedOut, WrongState
+from pyengine.errors import ForeignProcess, TimedOut, WrongState
 from pyengine.linux.terminal import set_window_size
 from pyengine.model.signals import SIGKILL, parse_signal
 from pyengine.model.state import ExitStatus
@@ -106,10 +106,34 @@ class Process:
     """
 
     def __init__(self, backend: _Backend) -> None:
-        self._backend = backend
+        self._held = backend
+        self._owner = os.getpid()
         self._stdin: InputWriter | None = None
-        self.stdout = BufferedReader(_Output(backend.inbox, "stdout"))
-        self.stderr = BufferedReader(_Output(backend.inbox, "stderr"))
+        self._stdout = BufferedReader(_Output(backend.inbox, "stdout"))
+        self._stderr = BufferedReader(_Output(backend.inbox, "stderr"))
+
+    @property
+    def _backend(self) -> _Backend:
+        """Who watches the program."""
+        self._check_owner()
+        return self._held
+
+    def _check_owner(self) -> None:
+        """In a fork nobody watches the program."""
+        if os.getpid() != self._owner:
+            raise ForeignProcess(self._owner)
+
+    @property
+    def stdout(self) -> BufferedReader[_Output]:
+        """What it says on its standard output, or its terminal."""
+        self._check_owner()
+        return self._stdout
+
+    @property
+    def stderr(self) -> BufferedReader[_Output]:
+        """What it says on its standard error."""
+        self._check_owner()
+        return self._stderr
 
     @property
     def pid(self) -> int:
@@ -119,8 +143,9 @@ class Process:
     @property
     def stdin(self) -> InputWriter | None:
         """Its input, if it was asked for (and, for an attached container, once it runs)."""
+        backend = self._backend
         if self._stdin is None:
-            self._stdin = self._backend.open_stdin()
+            self._stdin = backend.open_stdin()
         return self._stdin
 
     def __iter__(self) -> Iterator[OutputChunk]:

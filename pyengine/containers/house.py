@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from pyengine.containers import recovery
 from pyengine.containers.catalog import Catalog
 from pyengine.containers.spares import Spares
 from pyengine.containers.supervisor import Supervisor
 from pyengine.containers.sweeper import Sweeper
-from pyengine.errors import EngineClosed, ForeignProcess
+from pyengine.errors import EngineClosed, ForeignProcess, Unsupported
 from pyengine.events import EventLog
 from pyengine.linux.cgroup import Hierarchy
 from pyengine.linux.native_joiner import Joiner
@@ -69,6 +69,14 @@ class House:
                 owners.prepare(self.layout)
                 recovery.recover(self.layout, self.hierarchy)
                 self._is_open = True
+
+    def __reduce__(self) -> NoReturn:
+        """Handles hold a house, and none can be had elsewhere."""
+        remedy = "send the container's id, and ask an engine there: engine.containers.get(id)"
+        raise Unsupported("pickling an engine, or a handle of it", "it is this process's", remedy)
+
+    def __deepcopy__(self, memo: object) -> House:
+        return self
 
     def begin_close(self) -> bool:
         """Let nobody enter any more; False where there is nothing (more) to close."""

@@ -210,8 +210,8 @@ def test_a_run_that_nobody_listens_to_writes_nothing_in_its_own_thread(engine, i
 
 
 def test_a_disk_that_takes_no_events_stops_no_container(engine, image):
-    os.mkdir(f"{engine.root}/events")
-    os.mkdir(f"{engine.root}/events/log")
+    os.makedirs(f"{engine.root}/events/log", 0o700)
+    os.chmod(engine.root, 0o700)
     assert engine.run(image, ["echo", "hi"]).stdout == "hi\n"
     with pytest.raises(StoreError, match="events/log"):
         engine.events()

@@ -60,7 +60,8 @@ def left_in(root):
     found = [f"{above}/{name}" for above, _, files in os.walk(root) for name in files]
     found += [f"{root}/owners/{name}" for name in os.listdir(f"{root}/owners")]
     found += [f"{root}/names/{name}" for name in os.listdir(f"{root}/names")]
-    return [path for path in found if not path.startswith(f"{root}/init/")]
+    always = f"{root}/init/", f"{root}/events/"
+    return [path for path in found if not path.startswith(always)]
 
 
 # --- who dies ---
