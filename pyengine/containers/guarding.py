@@ -173,7 +173,10 @@ class Guard:
             process.tell(words.HOLD, fds=fds, key=key)
 
     def _tell(self, process: words.GuardProcess, op: int, directory: str, text: str) -> None:
-        fd = _open(directory)
+        try:
+            fd = _open(directory)
+        except FileNotFoundError:  # then there is nothing to bury there
+            return
         try:
             process.tell(op, text, (fd,))
         finally:

@@ -13,6 +13,9 @@ an owner directory that somebody holds locked   its process lives               
 a container in such a directory                 it died with its process            killed, removed
 a container of ``none`` that says it runs,      its watcher was killed              killed, marked
 watched by a process that is gone                                                   as exited
+… and was started by a keeper                   its keeper was killed               nothing: the
+                                                                                    next takes it on
+a desk's socket whose owner is gone             its process was killed              removed
 a container's directory without a record        it was being made, or removed       removed
 a name whose container is gone                  its container was removed           given back
 ==============================================  ==================================  ==============
@@ -28,7 +31,8 @@ from attrs import evolve
 from pyengine.errors import EngineError, KernelError, StoreError
 from pyengine.linux import native
 from pyengine.linux.cgroup import Cgroup, Hierarchy
-from pyengine.linux.process import is_alive, pid_namespace
+from pyengine.linux.cgroup_files import wait_until
+from pyengine.linux.process import is_alive, pid_namespace, start_time
 from pyengine.model.record import ContainerRecord
 from pyengine.model.state import ContainerState, Status
 from pyengine.store import owners, records
@@ -37,16 +41,25 @@ from pyengine.store.layout import STEADY, Layout
 UNKNOWN_EXIT = 137
 """The exit code of a program that died with its watcher: it got SIGKILL (128 + 9)."""
 
+LOST_EXIT = 255
+"""The exit code of a program that ended when nobody watched it."""
+
 UNWATCHED = "its watcher was killed"
 """Why nobody knows more."""
 
 _DEAD = ".dead-"
+_OTHERS = 5.0
+"""Seconds to wait for another who buries the same."""
+
 _ABANDONED = 60.0
 """Seconds after which a directory that was being made is nobody's any more."""
 
 
-def recover(layout: Layout, hierarchy: Hierarchy) -> None:
-    """Put right what dead processes have left. Safe to be killed in, and to run at once in many."""
+def recover(layout: Layout, hierarchy: Hierarchy) -> bool:
+    """Put right what dead processes have left. Safe to be killed in, and to run at once in many.
+
+    Whether there are containers that only the next keeper can take on.
+    """
     gone = False
     for name, lock in owners.orphans(layout, _lives):
         try:
@@ -55,11 +68,17 @@ def recover(layout: Layout, hierarchy: Hierarchy) -> None:
                 gone = True
         finally:
             os.close(lock)
-    _sweep_hidden(layout, hierarchy)
+    gone = _sweep_hidden(layout, hierarchy) or gone
+    _sweep_levels(hierarchy)
+    _sweep_layers(layout)
     if gone:
         _sweep_names(layout)
+    _sweep_desks(layout)
+    watchers: dict[str, bool] = {}
+    orphaned = False
     for container_id in owners.containers_of(layout, STEADY):
-        settle(layout, hierarchy, container_id)
+        orphaned = settle(layout, hierarchy, container_id, watchers) or orphaned
+    return orphaned
 
 
 def _lives(owner: owners.Owner) -> bool:
@@ -85,42 +104,70 @@ def _hide(layout: Layout, name: str) -> None:
 
 
 def _bury(layout: Layout, hierarchy: Hierarchy, name: str) -> None:
+    levels = Cgroup.levels(hierarchy, name.removeprefix(_DEAD))
+    for level in levels:  # first, with one write: it also ends who is being born just now
+        level.kill()
     for container_id in owners.containers_of(layout, name):
-        end_cgroup(layout, hierarchy, name, container_id)
-    parent = os.open(layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        native.remove_tree(parent, name)
+        if parent := _cgroup_parent(layout, name, container_id):
+            end_cgroup(hierarchy, container_id, parent)
+    for level in levels:
+        level.remove()
+    parent_fd = os.open(layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:  # last: as long as it is there, somebody will try again
+        native.remove_tree(parent_fd, name)
     finally:
-        os.close(parent)
+        os.close(parent_fd)
 
 
-def end_cgroup(layout: Layout, hierarchy: Hierarchy, owner: str, container_id: str) -> None:
-    """Kill what still runs in a container's cgroups, and remove them."""
+def _cgroup_parent(layout: Layout, owner: str, container_id: str) -> str:
     try:
         record = records.read(layout.home(owner, container_id).record, ContainerRecord)
     except StoreError:  # damaged: then it is where containers are by default
-        record = None
-    parent = record.spec.cgroup_parent if record is not None else ""
-    cgroup = Cgroup.open(hierarchy, container_id, parent)
+        return ""
+    return record.spec.cgroup_parent if record is not None else ""
+
+
+def end_cgroup(hierarchy: Hierarchy, container_id: str, parent: str, level: str = "") -> None:
+    """Kill what still runs in a container's cgroups, and remove them."""
+    cgroup = Cgroup.open(hierarchy, container_id, parent, level)
     cgroup.kill()
     cgroup.remove()
 
 
-def settle(layout: Layout, hierarchy: Hierarchy, container_id: str) -> None:
-    """Mark a detached container as exited, if it says it runs and nobody watches it."""
+def is_orphaned(layout: Layout, state: ContainerState) -> bool:
+    """Whether it says of a container that a keeper watches it who is gone."""
+    is_watched = state.kept and state.status in (Status.RUNNING, Status.PAUSED)
+    return is_watched and not watcher_lives(layout, state.watcher)
+
+
+def settle(
+    layout: Layout, hierarchy: Hierarchy, container_id: str, watchers: dict[str, bool]
+) -> bool:
+    """Mark a detached container as exited, if it says it runs and nobody watches it.
+
+    Whether it is left to the next keeper. *watchers* remembers who lives.
+    """
     home = layout.home(STEADY, container_id)
     if not os.path.exists(home.record):
         _remove_half_made(layout, container_id)
-        return
+        return False
     try:
         state = records.read(home.state, ContainerState) or ContainerState()
     except EngineError:
-        return
-    if state.status not in (Status.RUNNING, Status.PAUSED):
-        return
-    if watcher_lives(layout, state.watcher):
-        return
-    end_cgroup(layout, hierarchy, STEADY, container_id)
+        return False
+    if state.status not in (Status.RUNNING, Status.PAUSED, Status.RESTARTING):
+        return False
+    if state.watcher not in watchers:
+        watchers[state.watcher] = watcher_lives(layout, state.watcher)
+    if watchers[state.watcher]:
+        return False
+    if state.status is Status.RESTARTING:  # nothing runs, and how it ended is known
+        records.write(home.state, evolve(state, status=Status.EXITED, watcher=""))
+        return False
+    if state.kept:
+        return True
+    parent = _cgroup_parent(layout, STEADY, container_id)
+    end_cgroup(hierarchy, container_id, parent, state.watcher)
     exited = evolve(
         state,
         status=Status.EXITED,
@@ -131,6 +178,7 @@ def settle(layout: Layout, hierarchy: Hierarchy, container_id: str) -> None:
         error=UNWATCHED,
     )
     records.write(home.state, exited)
+    return False
 
 
 def _remove_half_made(layout: Layout, container_id: str) -> None:
@@ -144,16 +192,49 @@ def _remove_half_made(layout: Layout, container_id: str) -> None:
         os.close(parent)
 
 
-def _sweep_hidden(layout: Layout, hierarchy: Hierarchy) -> None:
-    """Owner directories of the dead, and those that never came to be."""
-    for name in os.listdir(layout.owners):
+def _sweep_hidden(layout: Layout, hierarchy: Hierarchy) -> bool:
+    """Owner directories of the dead, and those that never came to be; whether there were any."""
+    found = [
+        name
+        for name in os.listdir(layout.owners)
+        if name.startswith(_DEAD)
+        or (name.startswith(owners.STAGED) and _age(f"{layout.owners}/{name}") > _ABANDONED)
+    ]
+    for name in found:
         try:
-            if name.startswith(_DEAD) or (
-                name.startswith(owners.STAGED) and _age(f"{layout.owners}/{name}") > _ABANDONED
-            ):
-                _bury(layout, hierarchy, name)
-        except KernelError:  # another process is at it too
-            continue
+            _bury(layout, hierarchy, name)
+        except KernelError:  # another process, or its guard, is at it too
+            _await_removal(layout, name)
+    return bool(found)
+
+
+def _await_removal(layout: Layout, name: str) -> None:
+    path = f"{layout.owners}/{name}"
+    wait_until(lambda: not os.path.isdir(path), _OTHERS)
+
+
+def _sweep_levels(hierarchy: Hierarchy) -> None:
+    """Empty cgroups of owners that are gone, of whatever root; whoever lives makes his anew."""
+    for name in hierarchy.all_levels() - {STEADY}:
+        if not start_time(int(name.partition("-")[0])):
+            hierarchy.remove_level(name)
+
+
+def _sweep_layers(layout: Layout) -> None:
+    """Layers that were being made when their maker was killed."""
+    for name in os.listdir(layout.layers):
+        if "." in name and _age(f"{layout.layers}/{name}") > _ABANDONED:
+            _remove(layout.layers, name)
+
+
+def _remove(directory: str, name: str) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        native.remove_tree(fd, name)
+    except KernelError:  # another process is at it too
+        return
+    finally:
+        os.close(fd)
 
 
 def _sweep_names(layout: Layout) -> None:
@@ -161,6 +242,20 @@ def _sweep_names(layout: Layout) -> None:
         holder = owners.holder_of(layout, name)
         if holder is not None and owners.is_gone(layout, *holder):
             owners.release_name(layout, name, *holder)
+
+
+def _sweep_desks(layout: Layout) -> None:
+    try:
+        names = os.listdir(layout.desks)
+    except FileNotFoundError:
+        return
+    for name in names:
+        owner, is_socket, _ = name.partition(".sock")
+        if is_socket and not os.path.isdir(f"{layout.owners}/{owner}"):
+            try:
+                os.unlink(f"{layout.desks}/{name}")
+            except FileNotFoundError:  # another process was quicker
+                continue
 
 
 def _age(path: str) -> float:

@@ -111,6 +111,20 @@ class Cgroup:
                 cgroup.v1_paths[tree] = path
         return cgroup
 
+    @classmethod
+    def levels(cls, hierarchy: Hierarchy, level: str) -> list[Cgroup]:
+        """What all containers of one owner are in, to be killed and removed as one."""
+        found = []
+        for tree, path in hierarchy.levels(level):
+            if os.path.isdir(tree + path):
+                cgroup = cls(hierarchy, level, "")
+                if tree == hierarchy.v2:
+                    cgroup.v2_path = tree + path
+                else:
+                    cgroup.v1_paths[tree] = tree + path
+                found.append(cgroup)
+        return found
+
     def child(self, name: str) -> Cgroup:
         """A cgroup below this one for the processes of one exec, to end them as one.
 

@@ -137,13 +137,26 @@ class Hierarchy:
             found += [(self.v2, f"{PARENT}/{OWN}/{level}")]
         return found + [(tree, f"{PARENT}/{level}") for tree in sorted(set(self.v1.values()))]
 
+    def all_levels(self) -> set[str]:
+        """The names of all levels, whoever's they are."""
+        places = [f"{tree}{PARENT}" for tree in set(self.v1.values())]
+        if self.v2 is not None:
+            places += files.children(self.v2 + PARENT)
+        found = {_last(path) for place in places for path in files.children(place)}
+        return {name for name in found if is_level(name)}
+
+    def remove_level(self, level: str) -> None:
+        """Remove the directories of one owner's containers where there are none."""
+        for tree, path in self.levels(level):
+            _try_rmdir(tree + path)
+
     def tidy(self, level: str = "") -> None:
         """Remove the directories that our containers share, where no container is left.
 
         *level* is our own; those of others are theirs to remove, but for that of nobody's.
         """
-        for tree, path in (*(self.levels(level) if level else ()), *self.levels("none")):
-            _try_rmdir(tree + path)
+        for name in (level, "none") if level else ("none",):
+            self.remove_level(name)
         trees = {self.v2, *self.v1.values()} - {None}
         for tree in trees:
             parent = f"{tree}{PARENT}"

@@ -12,7 +12,9 @@ from pyengine.errors import KernelError
 def start_time(pid: int) -> int:
     """When *pid* started, in clock ticks since boot; 0 if there is no such process.
 
-    Field 22 of proc_pid_stat(5); the name before it may hold anything, parentheses too.
+    It says who a process is, not whether it lives: one whose first thread has ended looks like
+    a zombie here, and goes on. Field 22 of proc_pid_stat(5); the name before it may hold
+    anything, parentheses too.
     """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -25,21 +27,28 @@ def start_time(pid: int) -> int:
     finally:
         os.close(fd)
     fields = data[data.rfind(b")") + 2 :].split()
-    return int(fields[19]) if len(fields) > 19 and fields[0] not in (b"Z", b"X") else 0
+    return int(fields[19]) if len(fields) > 19 else 0
 
 
 def is_alive(pid: int, started: int) -> bool:
-    """Whether *pid* is still the process that started then."""
-    return pid > 0 and start_time(pid) == started
+    """Whether *pid* is still the process that started then, and has not ended."""
+    pidfd = open_process(pid, started)
+    if pidfd is None:
+        return False
+    os.close(pidfd)
+    return True
 
 
 def open_process(pid: int, started: int) -> int | None:
-    """A pidfd of the process that started then; ``None`` if it is gone."""
+    """A pidfd of the process that started then; ``None`` if it has ended."""
+    if pid <= 0:
+        return None
     try:
         pidfd = os.pidfd_open(pid)
     except OSError:
         return None
-    if start_time(pid) != started:  # looked at after the pidfd holds it: no reuse in between
+    # looked at after the pidfd holds it: no reuse in between
+    if start_time(pid) != started or has_ended(pidfd):
         os.close(pidfd)
         return None
     return pidfd
