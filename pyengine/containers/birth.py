@@ -419,7 +419,8 @@ def _prepare_mounts(spec: ContainerSpec, home: Home) -> None:
         check_source(mount)
         if mount.kind is MountKind.OVERLAY:
             for directory in home.view(number):
-                os.makedirs(directory, 0o755, exist_ok=True)
+                os.makedirs(directory, exist_ok=True)
+                os.chmod(directory, 0o755)
 
 
 def check_source(mount: Mount) -> None:

@@ -302,5 +302,6 @@ class Catalog:
 
 def _make_home(home: Home) -> None:
     os.mkdir(home.path, 0o700)
-    os.mkdir(home.upper, 0o755)
+    os.mkdir(home.upper)
+    os.chmod(home.upper, 0o755)  # the container's "/", whatever the host program's umask
     os.mkdir(home.work, 0o700)
