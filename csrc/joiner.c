@@ -240,6 +240,33 @@ static void be_worth_nothing_special(void)
     close_fd(&score);
 }
 
+/* Become root of a user namespace whose ids the engine maps: only who is outside can map more than one, and
+ * only now can anybody write there, for what is not dumpable belongs to the host's root. */
+static int have_own_users(void)
+{
+    struct pe_said said = {.word = PE_WAITS, .pid = (int)SYS(getpid), .fd = -1};
+    char regroups;
+
+    TRY(SYS(unshare, CLONE_NEWUSER));
+    TRY(say(ENGINE, &said));
+    if (SYS(read, ENGINE, &regroups, 1) != 1)
+        leave(1); /* the engine has given up */
+    if (regroups)
+        TRY(SYS(setgroups, 0, NULL));
+    TRY(SYS(setresgid, 0, 0, 0));
+    return (int)SYS(setresuid, 0, 0, 0);
+}
+
+static void begin_with_own_users(void)
+{
+    struct pe_said said = {.word = PE_FAILED, .step = PE_CLONE, .fd = -1, .error = -have_own_users()};
+
+    if (!said.error)
+        return;
+    say(ENGINE, &said);
+    leave(1);
+}
+
 static uint64_t bounds; /* what of its capabilities it leaves its children at most */
 
 static _Noreturn void serve_all(void)
@@ -261,6 +288,8 @@ __attribute__((used, noreturn)) void begin(long *stack)
 
     if (SYS(fcntl, ENGINE, F_SETFD, FD_CLOEXEC) < 0)
         leave(126); /* no engine: a container has run us, as "#!/proc/self/exe" */
+    if (stack[0] > 2)
+        begin_with_own_users();
     SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     SYS(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     SYS(rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all);

@@ -47,7 +47,7 @@ enum pe_op {
     PE_IDS,           /* flags: user; fd: group */
     PE_CAPS,          /* flags: permitted and effective; nothing inheritable or ambient */
     PE_PDEATHSIG,     /* flags: signal; fd: pidfd of the process whose death it tells; -1: ask the report */
-    PE_NULL_STDIN,    /* standard input becomes the container's own null device */
+    PE_NULL_STDIN,    /* standard input becomes the container's own null device; flags: 1: PE_NULL's */
     PE_CTTY,          /* standard input becomes the controlling terminal of a session that has none */
     PE_ENTER          /* the rest is a child's, in the pid namespace of a PE_SETNS, without the birth's fds */
 };
@@ -109,14 +109,14 @@ enum pe_stage {
     PE_ARRANGE = -3  /* its file descriptors */
 };
 
-enum pe_word { PE_RUNNING, PE_FAILED, PE_BORN, PE_TERMINAL, PE_USHER };
+enum pe_word { PE_RUNNING, PE_FAILED, PE_BORN, PE_TERMINAL, PE_USHER, PE_WAITS };
 
 /* What a child says on its way. */
 struct pe_said {
     int word;
     int step;  /* FAILED: index into the plan's steps, or an enum pe_stage */
     int error; /* FAILED: errno */
-    int pid;   /* BORN; USHER: who will give birth, and has to be reaped as well */
+    int pid;   /* BORN; WAITS; USHER: who will give birth, and has to be reaped as well */
     int fd;    /* BORN, USHER: its pidfd; TERMINAL: the master; else -1 */
 };
 
@@ -160,8 +160,10 @@ int pe_begin_visit(int joiner, const char *plan, size_t size, struct pe_birth *b
 int pe_see_through(int64_t deadline, struct pe_visit *visit);
 void pe_forget(struct pe_visit *visit);
 
-/* join.c: ask the joiner, a program with memory of its own, for a child inside a container. */
-int pe_start_joiner(int program, int report, uint64_t bounds, struct pe_child *child);
+/* join.c: ask the joiner, a program with memory of its own, for a child inside a container.  With
+ * *own_users* it makes a user namespace, says WAITS or FAILED, and waits for a byte: its ids are mapped by
+ * then, and it becomes root there; 1: which may change its groups. */
+int pe_start_joiner(int program, int report, uint64_t bounds, int own_users, struct pe_child *child);
 int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target,
             uint64_t joined, int *report);
 
@@ -172,6 +174,7 @@ int pe_abandon(int report); /* there will be no plan */
 
 /* namespace.c */
 int pe_new_namespace(uint64_t flag, int loopback);
+int pe_socket_beside(int process, int family); /* TCP, not blocking, in the network namespace of a pidfd */
 
 /* detached.c: mounts that are nowhere, and vanish with their fd. */
 int pe_empty_mount(void);

@@ -201,11 +201,12 @@ int pe_end_spawn(struct pe_pending *pending, struct pe_child *child)
     return pid < 0 ? pid : 0;
 }
 
-int pe_start_joiner(int program, int report, uint64_t bounds, struct pe_child *child)
+int pe_start_joiner(int program, int report, uint64_t bounds, int own_users, struct pe_child *child)
 {
     struct pe_plan nothing = {.abi = PE_ABI, .size = sizeof nothing};
     struct pe_birth wanted = {.program = program, .cgroup = -1};
-    char kept[17], *argv[] = {(char *)(uintptr_t) "pyengine-joiner", kept, NULL}, *envp[] = {NULL};
+    char *users = own_users ? (char *)(uintptr_t) "own-users" : NULL;
+    char kept[17], *argv[] = {(char *)(uintptr_t) "pyengine-joiner", kept, users, NULL}, *envp[] = {NULL};
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     struct birth birth = {.plan = (const char *)&nothing, .wanted = &wanted, .argv = argv, .envp = envp};
 

@@ -208,10 +208,22 @@ int step_null(struct walker *walker, const struct pe_step *step)
     return TRY(is_device(walker->null, 1, 3)) ? 0 : -ENODEV;
 }
 
+/* The null device that masks what has to be hidden; it lies in no mount namespace. */
+static int open_null(const struct walker *walker)
+{
+    char name[FD_NAME];
+
+    name_fd(walker->null, name);
+    OWNED_FD null = (int)TRY(SYS(openat, AT_FDCWD, name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    return (int)TRY(SYS(dup3, null, 0, 0));
+}
+
 /* A program without input reads its own null device: the host's would be an fd of the host inside.  One who
  * joins finds what the container has made of /dev/null: if that is something else, input is an empty pipe. */
 int step_null_stdin(struct walker *walker, const struct pe_step *step)
 {
+    if (step->flags)
+        return open_null(walker);
     OWNED_FD root = (int)TRY(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     struct open_how how = {
         .flags = O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,

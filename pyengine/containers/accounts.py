@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
+from functools import partial
 
 from pyengine.containers.identity import Identity, resolve_identity
 from pyengine.errors import InvalidRequest, KernelError
@@ -23,13 +25,29 @@ def identity_in(root: int, user: str, group_add: tuple[str, ...]) -> Identity:
     Raises `InvalidRequest` for unknown names, and for files that are not what they should be
     where their content is needed.
     """
+    return _identity(partial(_read, root), user, group_add)
+
+
+def identity_in_layers(
+    directories: tuple[str, ...], user: str, group_add: tuple[str, ...], opaque: str
+) -> Identity:
+    """As `identity_in` for a root that nobody can mount now: its layers, the topmost first.
+
+    *opaque* is the mark of a directory that hides what is below it.
+    """
+    return _identity(partial(_read_in_layers, directories, opaque), user, group_add)
+
+
+def _identity(
+    read: Callable[[str, bool], bytes | None], user: str, group_add: tuple[str, ...]
+) -> Identity:
     name, _, group = user.partition(":")
-    passwd = _read(root, "etc/passwd", needed=not name.isdigit() and name != "")
+    passwd = read("etc/passwd", not name.isdigit() and name != "")
     named = [group, *group_add]
     needed = any(word and not word.isdigit() for word in named)
     if group and not needed:  # ids only: the file has nothing to say
         return resolve_identity(user, group_add, passwd, None)
-    return resolve_identity(user, group_add, passwd, _read(root, "etc/group", needed=needed))
+    return resolve_identity(user, group_add, passwd, read("etc/group", needed))
 
 
 def identity_in_layer(directory: str, user: str, group_add: tuple[str, ...]) -> Identity:
@@ -68,7 +86,44 @@ def _version(directory: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _read(root: int, path: str, *, needed: bool) -> bytes | None:
+def _read_in_layers(
+    directories: tuple[str, ...], opaque: str, path: str, needed: bool
+) -> bytes | None:
+    """From the topmost layer that has it, unless one above that says it is gone."""
+    for directory in directories:
+        if _is_gone(directory, path):
+            return None
+        if os.path.lexists(f"{directory}/{path}"):
+            root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return _read(root, path, needed)
+            finally:
+                os.close(root)
+        if _hides(f"{directory}/{os.path.dirname(path)}", opaque):
+            return None
+    return None
+
+
+def _is_gone(directory: str, path: str) -> bool:
+    """Whether it, or what it is in, is a whiteout, or is in something else than a directory."""
+    for part in (os.path.dirname(path), path):
+        try:
+            found = os.lstat(f"{directory}/{part}")
+        except OSError:
+            return False
+        if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
+            return True
+    return False
+
+
+def _hides(directory: str, opaque: str) -> bool:
+    try:
+        return os.getxattr(directory, opaque, follow_symlinks=False) == b"y"
+    except OSError:
+        return False
+
+
+def _read(root: int, path: str, needed: bool) -> bytes | None:
     """The file's content; `None` where there is none, or no sane one and it is not *needed*."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
     try:

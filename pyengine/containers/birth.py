@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from pyengine.containers.accounts import identity_in, identity_in_layer
+from pyengine.containers.accounts import identity_in, identity_in_layer, identity_in_layers
 from pyengine.containers.compile import born_into, compile_plan
 from pyengine.containers.failure import host_error, start_error
 from pyengine.containers.identity import Identity
@@ -87,7 +87,8 @@ class _Open:
 class Tools:
     """What births need of their engine; *neighbour* finds a container to share a namespace with.
 
-    *kept*: the program shall outlive this process, and its streams with it.
+    *kept*: the program shall outlive this process, and its streams with it. *level* is the
+    directory of cgroups that will be killed and removed as one.
     """
 
     layout: Layout
@@ -96,6 +97,7 @@ class Tools:
     spares: Spares
     neighbour: Callable[[str], Neighbour]
     kept: bool = False
+    level: str = ""
 
 
 def give_birth(
@@ -120,14 +122,23 @@ def give_birth(
     cgroup: Cgroup | None = None
     streams = Streams()
     try:
+        if tools.joiner.ids is not None:
+            from pyengine.containers.rootless import refuse_unmet
+
+            refuse_unmet(spec, has_cgroup=tools.hierarchy.v2 is not None)
         policy, nodes = _devices(spec)
         if not is_new:
             _prepare_root(home)
         if spec.mounts:
             _prepare_mounts(spec, home)
-        identity = _identity(record, home, spec, is_new=is_new)
+        identity = _identity(record, home, tools.joiner, is_new=is_new)
         cgroup = Cgroup.create(
-            tools.hierarchy, spec.id, spec.resources, parent=spec.cgroup_parent, devices=policy
+            tools.hierarchy,
+            spec.id,
+            spec.resources,
+            parent=spec.cgroup_parent,
+            devices=policy,
+            level=tools.level,
         )
         v2 = _kept_fd(cgroup.v2_fd(), opened)
         child = _conceive(spec, v2, tools)
@@ -269,16 +280,31 @@ def root_fd(record: ContainerRecord, home: Home) -> int:
         os.close(inner)
 
 
-def _identity(
-    record: ContainerRecord, home: Home, spec: ContainerSpec, *, is_new: bool
+def _identity(record: ContainerRecord, home: Home, joiner: Joiner, *, is_new: bool) -> Identity:
+    """Who the program is, as far as there is somebody of that id for us."""
+    spec = record.spec
+    identity = _identity_in_root(record, home, joiner, is_new=is_new)
+    if joiner.ids is None:
+        return identity
+    from pyengine.containers.rootless import mapped
+
+    return mapped(identity, spec.user, spec.group_add, joiner.ids)
+
+
+def _identity_in_root(
+    record: ContainerRecord, home: Home, joiner: Joiner, *, is_new: bool
 ) -> Identity:
-    """Who the program is. A root of one layer that nobody has written to is read as it is."""
-    layers = record.layers
+    """Who its files say it is. A root of one layer that nobody has written to is read as it is."""
+    spec, layers = record.spec, record.layers
     if len(layers) == 1 and (is_new or not os.listdir(home.upper)):
         try:
             return identity_in_layer(layers[0], spec.user, spec.group_add)
         except FileNotFoundError as error:
             raise ImageNotFound(spec.image, f"{layers[0]}: {error.strerror}") from error
+    if joiner.ids is not None:  # it takes root to look at an overlay from outside
+        return identity_in_layers(
+            (home.upper, *layers), spec.user, spec.group_add, "user.overlay.opaque"
+        )
     root = root_fd(record, home)
     try:
         return identity_in(root, spec.user, spec.group_add)
@@ -403,9 +429,14 @@ def _prepare_root(home: Home) -> None:
     """Let a container start again: a volatile overlay marks its work directory as not to be
     trusted after a crash (overlayfs.rst); ours is trusted no longer than its process lives.
     """
-    if os.path.isdir(f"{home.work}/work/incompat"):
-        remove(home.work)
-        os.mkdir(home.work, 0o700)
+    try:
+        os.stat(f"{home.work}/work/incompat")
+    except FileNotFoundError:
+        return
+    except PermissionError:  # the kernel has closed it: to all but root
+        pass
+    remove(home.work)
+    os.mkdir(home.work, 0o700)
 
 
 # --- mounts ----------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from pyengine.containers.house import House
 from pyengine.containers.rootfs import LAYER_DIRECTORIES, LAYER_FILES
 from pyengine.model.change import Change, ChangeKind
 
-_OPAQUE = "trusted.overlay.opaque"
+# what hides all below: root's mark, or everybody else's
+_OPAQUE = "trusted.overlay.opaque" if os.geteuid() == 0 else "user.overlay.opaque"
 
 
 def diff(house: House, container_id: str) -> list[Change]:

@@ -9,6 +9,7 @@ would clear it (prctl(2)).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pyengine.containers.mount_steps import cover_block, file_steps, mount_block, root_steps
 from pyengine.containers.privilege_steps import CONTROL, ENTER, NOBODY, privileges, rlimits, tie
@@ -16,8 +17,10 @@ from pyengine.containers.surroundings import Surroundings
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import mask
 from pyengine.linux.plan import Block, Plan, Step
-from pyengine.model.ids import IdMaps
 from pyengine.model.spec import ContainerSpec
+
+if TYPE_CHECKING:
+    from pyengine.model.ids import IdMaps
 
 
 def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:

@@ -195,7 +195,7 @@ def abandon(house: House, container_id: str) -> None:
 def close(house: House) -> None:
     """End and remove everything that belongs to this process."""
     for running in list(house.running.values()):
-        running.cgroup.kill()
+        running.kill()
     for running in list(house.running.values()):
         running.done.wait(PATIENCE)
     for container_id in house.catalog.own():

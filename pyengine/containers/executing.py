@@ -134,14 +134,14 @@ def _begin(
     state: ContainerState,
     options: JoinOptions,
 ) -> tuple[Seat, Visit]:
-    identity = identity_of(record.spec, state, options)
+    identity = identity_of(house, record.spec, state, options)
     target = running.open_pidfd()
     if target is None:
         raise WrongState(record.spec.name, "exited", "execute in")
     seat = None
     try:
         seat = running.seats.take()
-        plan = join_plan(record.spec, options, identity, len(seat.tasks), running)
+        plan = join_plan(record.spec, options, identity, len(seat.tasks), running, house.joiner.ids)
         fds = (native.own_pidfd(os.getpid()), *seat.tasks)
         return seat, house.joiner.visit(
             plan, stdin=house.no_input(), fds=fds, cgroup=seat.v2, target=target
@@ -156,7 +156,7 @@ def _begin(
 
 def _give_up(seat: Seat, visit: Visit) -> None:
     """Nothing that it has begun goes on."""
-    seat.cgroup.kill()
+    seat.cgroup.kill()  # where there is one; `end` kills the program itself
     child, out, err = visit.child()
     native.end(child)
     for fd in (out, err):

@@ -13,7 +13,9 @@ from pyengine.containers.pump import KEEP, Pump, Sink
 from pyengine.containers.seats import Seat
 from pyengine.errors import WrongState
 from pyengine.linux import native
+from pyengine.linux.process import send_signal
 from pyengine.linux.terminal import set_window_size
+from pyengine.model.signals import SIGKILL
 from pyengine.model.state import ExitStatus
 from pyengine.model.usage import Usage
 
@@ -151,10 +153,10 @@ class Execution:
             if self._has_seat:
                 self._was_killed = True
                 self.seat.cgroup.kill()
+                if self.seat.v2 < 0 and self.pidfd >= 0:  # whoever it has started may be nowhere
+                    send_signal(self.pidfd, SIGKILL)
 
     def signal(self, number: int) -> bool:
         """Send it signal *number*; whether it was still there."""
-        from pyengine.linux.process import send_signal
-
         with self._lock:
             return self.pidfd >= 0 and send_signal(self.pidfd, number)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import logging
 
     from pyengine.containers.running import Running
+    from pyengine.model.ids import IdMaps
     from pyengine.model.record import ContainerRecord
 
 
@@ -35,6 +36,12 @@ class Expecting(Protocol):
         """It never will be: the container is removed."""
 
 
+def _own_ids() -> IdMaps | None:
+    from pyengine.linux.userns import own_ids
+
+    return own_ids()
+
+
 class House:
     """One engine in one process; its root is opened, and recovered, by whoever enters first."""
 
@@ -42,9 +49,10 @@ class House:
         self.layout = layout
         self.catalog = Catalog(layout)
         self.hierarchy = Hierarchy.probe()
-        self.joiner = Joiner()
+        ids = None if os.geteuid() == 0 else _own_ids()
+        self.joiner = Joiner(ids)
         self.supervisor = Supervisor()
-        self.spares = Spares(self.catalog.make_spare)
+        self.spares = Spares(self.catalog.make_spare, networks=ids is None)
         self.sweeper = Sweeper(lambda: self.catalog.trash)
         self.events = EventLog(layout.events, self.sweeper.later)
         self.running: dict[str, Running] = {}

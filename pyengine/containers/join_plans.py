@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import shlex
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve, frozen
 
-from pyengine.containers.compile import has_home, oom_score
+from pyengine.containers.compile import has_home, may_regroup, oom_score
 from pyengine.containers.identity import Identity
 from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, tie
 from pyengine.containers.running import Running
 from pyengine.linux import plan as p
-from pyengine.linux.capabilities import NAMES, held, mask
+from pyengine.linux.capabilities import NAMES, held, last_cap, mask
 from pyengine.linux.plan import Block, Plan, Step, encode
 from pyengine.linux.seccomp import filter_for
 from pyengine.model.spec import ContainerSpec
+
+if TYPE_CHECKING:
+    from pyengine.model.ids import IdMaps
 
 _Kept = TypeVar("_Kept")
 _SHARED = p.NEWNS | p.NEWUTS | p.NEWIPC | p.NEWNET | p.NEWCGROUP | p.NEWTIME
@@ -48,22 +51,27 @@ def join_plan(
     identity: Identity,
     tasks: int,
     running: Running | None,
+    ids: IdMaps | None = None,
 ) -> Plan:
     """All but its place: cgroup, target, and the fds, which are the owner's pidfd and *tasks* v1
     ``tasks`` files. The same wishes have the same plan: those of a container of ours are kept.
+
+    *ids* are those of our user namespace, where we have one. Whoever is root there may join its
+    pid namespace, but not come back: he has an usher. A container of another process is in one
+    of its own, which is joined first of all, from outside.
     """
     if options.privileged and running is not None:
         running.has_tracers = True
-    ushered = _needs_usher(spec, running)
+    ushered = _needs_usher(spec, running) or ids is not None
     key = options, identity, tasks, ushered
     kept = running.join_plans.get(key) if running is not None else None
     if kept is None:
-        steps = _steps(spec, options, identity, tasks, running, ushered=ushered)
+        steps = _steps(spec, options, identity, tasks, running, ids, ushered=ushered)
         kept = Plan(
             argv=options.argv,
             env=environment(spec, options, identity),
             parts=(steps,),
-            joined=joined_namespaces(spec, ushered=ushered),
+            joined=joined_namespaces(spec, ushered=ushered) | _of_others(running, ids),
             bounds=mask(NAMES if options.privileged else spec.security.capabilities),
         )
         kept = evolve(kept, laid=encode(kept))
@@ -84,6 +92,7 @@ def _steps(
     identity: Identity,
     tasks: int,
     running: Running | None,
+    ids: IdMaps | None,
     *,
     ushered: bool,
 ) -> Block:
@@ -94,11 +103,31 @@ def _steps(
     )
     steps = running.join_steps.get(key) if running is not None else None
     if steps is None:
-        privileges = held() if options.privileged else 0
-        steps = compile_join(spec, options, identity, tasks=tasks, held=privileges, ushered=ushered)
+        steps = compile_join(
+            spec,
+            options,
+            identity,
+            tasks=tasks,
+            held=_gives(options, ids),
+            ushered=ushered,
+            entered=_of_others(running, ids),
+            regroups=may_regroup(ids),
+        )
         if running is not None:
             _keep(running.join_steps, key, steps)
     return steps
+
+
+def _gives(options: JoinOptions, ids: IdMaps | None) -> int:
+    """What a privileged program can be given: all there is, by who is root of a user namespace."""
+    if not options.privileged:
+        return 0
+    return held() if ids is None else mask(NAMES[: last_cap() + 1])
+
+
+def _of_others(running: Running | None, ids: IdMaps | None) -> int:
+    """CLONE_NEWUSER where the container is in another user namespace than our joiner."""
+    return p.NEWUSER if running is None and ids is not None else 0
 
 
 def joined_namespaces(spec: ContainerSpec, *, ushered: bool) -> int:
@@ -128,16 +157,19 @@ def compile_join(
     tasks: int,
     held: int,
     ushered: bool,
+    entered: int = 0,
+    regroups: bool = True,
 ) -> Block:
     """Everything a child does between being cloned and running as one of *spec*'s programs.
 
     Its fds are the owner's pidfd and *tasks* v1 ``tasks`` files; *held* is the mask of what a
     privileged program can be given. *ushered*, it is born inside once all of the host is left
     behind, its root, these fds and what it may do too: its own are the last steps, which a
-    filter has to allow. Pure: the order is `compile_plan`'s.
+    filter has to allow. *entered* is CLONE_NEWUSER where its user namespace is not ours yet, and
+    *regroups* whether one may change groups in it. Pure: the order is `compile_plan`'s.
     """
     seccomp = spec.security.seccomp
-    shared = _SHARED | (p.NEWPID if ushered else 0)
+    shared = _SHARED | entered | (p.NEWPID if ushered else 0)
     session = [Step("setsid")]
     if options.tty:
         rows, columns = options.console_size
@@ -151,6 +183,7 @@ def compile_join(
         owner=None if ushered else p.JOIN_FDS,
         own_stdio=True,
         capabilities=mask(NAMES) & held if options.privileged else None,
+        regroups=regroups,
     )
     return Block(
         (

@@ -61,14 +61,16 @@ def _join(
         raise WrongState(record.spec.name, "exited", "execute in")
     opened = [target]
     try:
-        identity = identity_of(record.spec, state, options)
+        identity = identity_of(house, record.spec, state, options)
         return _spawn(house, record, options, identity, target, opened)
     finally:
         for fd in opened:
             os.close(fd)
 
 
-def identity_of(spec: ContainerSpec, state: ContainerState, options: JoinOptions) -> Identity:
+def identity_of(
+    house: House, spec: ContainerSpec, state: ContainerState, options: JoinOptions
+) -> Identity:
     """Who the program will be: who the container's own is, if nobody else was asked for."""
     if not options.user or options.user == spec.user:
         return Identity(state.uid, state.gid, state.groups, state.home)
@@ -80,9 +82,14 @@ def identity_of(spec: ContainerSpec, state: ContainerState, options: JoinOptions
         # only now is it sure whose root that was
         if not is_alive(state.pid, state.start_time):
             raise WrongState(spec.name, "exited", "execute in")
-        return identity_in(root, options.user, spec.group_add)
+        identity = identity_in(root, options.user, spec.group_add)
     finally:
         os.close(root)
+    if house.joiner.ids is None:
+        return identity
+    from pyengine.containers.rootless import mapped
+
+    return mapped(identity, options.user, spec.group_add, house.joiner.ids)
 
 
 def _spawn(
@@ -98,7 +105,7 @@ def _spawn(
     try:
         seat = running.seats.take() if running else Seat.make(cgroup_of(house, record.spec.id))
         theirs, streams = _open_streams(house, options, opened)
-        plan = join_plan(record.spec, options, identity, len(seat.tasks), running)
+        plan = join_plan(record.spec, options, identity, len(seat.tasks), running, house.joiner.ids)
         fds = (native.own_pidfd(os.getpid()), *seat.tasks)
         plan = evolve(plan, fds=fds, cgroup=seat.v2, target=target)
         started = time.monotonic()

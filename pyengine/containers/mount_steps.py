@@ -44,11 +44,12 @@ def root_steps(around: Surroundings) -> Iterator[Step]:
     """The container's root directory: its layers, and what it writes on top of them."""
     root = around.root
     doing = f"mount the container's root over {root.lowers[-1]}"
-    lowers, flags = root.lowers, p.OVERLAY_VOLATILE if root.volatile else 0
+    own = _own_marks(around)
+    lowers, flags = root.lowers, own | (p.OVERLAY_VOLATILE if root.volatile else 0)
     if root.nested:
         *above, last = lowers
         lowers = tuple(above)
-        inner = p.OVERLAY_OVER_AT | p.OVERLAY_READONLY
+        inner = p.OVERLAY_OVER_AT | p.OVERLAY_READONLY | own
         yield _NOTHING
         yield Step("overlay", source=texts((last,)), flags=inner, doing=doing)
         flags |= p.OVERLAY_OVER_AT
@@ -61,6 +62,11 @@ def root_steps(around: Surroundings) -> Iterator[Step]:
         doing=doing,
     )
     yield Step("root", target=root.mountpoint, doing=f"put its root on {root.mountpoint}")
+
+
+def _own_marks(around: Surroundings) -> int:
+    """Who is not the host's root cannot mark files as it does: ``trusted.`` becomes ``user.``."""
+    return 0 if around.ids is None else p.OVERLAY_USERXATTR
 
 
 def _filesystem(target: str, kind: str, flags: int, *options: str, source: str = "") -> Step:
@@ -82,7 +88,7 @@ def mount_block(spec: ContainerSpec, around: Surroundings, first: int) -> Block:
     security = spec.security
     key = (
         *(security.privileged, security.writable_cgroups, security.sysctls, spec.namespaces),
-        *(spec.shm_size, spec.tty, spec.console_size, spec.open_stdin, around.kcore),
+        *(spec.shm_size, spec.tty, spec.console_size, spec.open_stdin, around.kcore, around.ids),
     )
     block = _blocks.get(key)
     if block is None:
@@ -106,7 +112,7 @@ def _mount_steps(spec: ContainerSpec, around: Surroundings, first: int) -> Itera
         dev = sys = True
     yield from _dev_steps(spec, around, first, attached=dev)
     if sys:
-        yield from _sys_steps(spec)
+        yield from _sys_steps(spec, around)
     if spec.mounts:
         for mount in spec.mounts:
             yield _user_mount(mount, around, first)
@@ -124,6 +130,8 @@ def _proc_steps(spec: ContainerSpec, around: Surroundings) -> Iterator[Step]:
     else:
         yield _PROC_DETACHED if covered else _PROC
     sysctls = dict(_NETWORK_SYSCTLS) if spec.namespaces.network != "host" else {}
+    if sysctls and around.ids is not None:  # no more than there are, or the kernel refuses
+        sysctls["net.ipv4.ping_group_range"] = f"0 {around.ids.largest_group()}"
     sysctls.update(spec.security.sysctls)
     for name, value in sysctls.items():
         data = value.encode()
@@ -151,8 +159,15 @@ def _makedev(major: int, minor: int) -> int:
 
 
 @lru_cache(maxsize=4)
-def _dev_basics(attached: bool, kcore: bool) -> tuple[Step, ...]:
-    """/dev with the six devices of every container (row C72)."""
+def _dev_basics(attached: bool, kcore: bool, bound: bool) -> tuple[Step, ...]:
+    """/dev with the six devices of every container (row C72).
+
+    *bound*: they are the host's own, for who may make none.
+    """
+    nodes = (
+        Step("mknod", name, flags=(0o20666 << 32) | _makedev(major, minor))
+        for name, major, minor in _DEVICES
+    )
     return (
         _filesystem(
             "/dev" if attached else "",
@@ -161,32 +176,44 @@ def _dev_basics(attached: bool, kcore: bool) -> tuple[Step, ...]:
             "mode=755",
             "size=65536k",
         ),
-        *(
-            Step("mknod", name, flags=(0o20666 << 32) | _makedev(major, minor))
-            for name, major, minor in _DEVICES
-        ),
+        *(() if bound else nodes),
         *(Step("symlink", name, source=points_to) for name, points_to in _LINKS),
         *((Step("symlink", "core", source="/proc/kcore"),) if kcore else ()),
         *(Step("mkdir", name, flags=0o755) for name in ("pts", "mqueue", "shm")),
-        Step("null", "null", doing="find the null device"),
+        *(_bound_devices(attached) if bound else (_NULL,)),
     )
+
+
+def _bound_devices(attached: bool) -> Iterator[Step]:
+    if attached:
+        for name, _, _ in _DEVICES:
+            yield _bound_device(f"/dev/{name}", f"/dev/{name}")
+    yield _HOST_NULL
+
+
+_NULL = Step("null", "null", doing="find the null device")
+_HOST_NULL = Step("null", source="/dev/null", doing="find the null device")
 
 
 def _dev_steps(
     spec: ContainerSpec, around: Surroundings, first: int, *, attached: bool
 ) -> Iterator[Step]:
-    yield from _dev_basics(attached, around.kcore)
+    bound = around.ids is not None
+    yield from _dev_basics(attached, around.kcore, bound)
     if not spec.open_stdin and not spec.tty:
-        yield _NULL_STDIN
+        yield _HOST_NULL_STDIN if bound else _NULL_STDIN
     if attached:
         for node in around.nodes:
-            yield from _node_steps(node)
-    yield from _pts_steps(spec, attached and not _covered(spec, "/dev/pts"), attached)
+            if bound:
+                yield _bound_device(node.host, node.path)
+            else:
+                yield from _node_steps(node)
+    yield from _pts_steps(spec, around, attached and not _covered(spec, "/dev/pts"), attached)
     if not attached:
         return
     mode = spec.namespaces.ipc
-    if not _covered(spec, "/dev/mqueue"):
-        yield _MQUEUE  # it shows the queues of the ipc namespace, the host's too
+    if not _covered(spec, "/dev/mqueue") and not (bound and mode == "host"):
+        yield _MQUEUE  # it shows the queues of the ipc namespace, the host's too, to its root
     if mode == "none" or _covered(spec, "/dev/shm"):
         return
     if around.ipc_target is not None:
@@ -204,6 +231,7 @@ def _dev_steps(
 
 
 _NULL_STDIN = Step("null_stdin", "null", doing="give it an empty input")
+_HOST_NULL_STDIN = Step("null_stdin", flags=1, doing="give it an empty input")
 _MQUEUE = _filesystem("/dev/mqueue", "mqueue", _QUIET)
 
 
@@ -216,15 +244,21 @@ def _bind(source: str, target: str) -> Step:
     return Step("bind", target, source=source, kind="rprivate", flags=p.BIND_RECURSIVE)
 
 
+_TTY_GROUP = 5
+
+
 @lru_cache(maxsize=4)
-def _devpts(target: str) -> Step:
-    return _filesystem(
-        target, "devpts", p.NOSUID | p.NOEXEC, "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
-    )
+def _devpts(target: str, has_group: bool) -> Step:
+    options = ("newinstance", "ptmxmode=0666", "mode=0620")
+    group = (f"gid={_TTY_GROUP}",) if has_group else ()
+    return _filesystem(target, "devpts", p.NOSUID | p.NOEXEC, *options, *group)
 
 
-def _pts_steps(spec: ContainerSpec, attached: bool, console: bool) -> Iterator[Step]:
-    yield _devpts("/dev/pts" if attached else "")
+def _pts_steps(
+    spec: ContainerSpec, around: Surroundings, attached: bool, console: bool
+) -> Iterator[Step]:
+    has_group = around.ids is None or around.ids.has_group(_TTY_GROUP)
+    yield _devpts("/dev/pts" if attached else "", has_group)
     if spec.tty:
         rows, columns = spec.console_size
         yield Step(
@@ -252,12 +286,37 @@ def _node_steps(node: DeviceNode) -> Iterator[Step]:
     )
 
 
-def _sys_steps(spec: ContainerSpec) -> Iterator[Step]:
-    security = spec.security
-    yield _SYS_WRITABLE if security.privileged else _SYS
+def _bound_device(host: str, path: str) -> Step:
+    flags = p.NOSUID | p.NOEXEC
+    doing = f"bring in device {host}"
+    return Step("bind", path, source=host, kind="private", flags=flags, doing=doing)
+
+
+def _sys_steps(spec: ContainerSpec, around: Surroundings) -> Iterator[Step]:
+    """The host's own where the network, or the cgroups, are: who is not its root cannot mount
+    those anew.
+    """
+    security, modes = spec.security, spec.namespaces
+    bound = around.ids is not None
+    if bound and modes.network == "host":
+        yield _SYS_BOUND
+    else:
+        yield _SYS_WRITABLE if security.privileged else _SYS
     if not spec.mounts or not _covered(spec, "/sys/fs/cgroup"):
         writable = security.privileged or security.writable_cgroups
-        yield _CGROUP_WRITABLE if writable else _CGROUP
+        if bound and modes.cgroup == "host":
+            yield _CGROUP_BOUND
+        else:
+            yield _CGROUP_WRITABLE if writable else _CGROUP
+
+
+def _host_directory(path: str) -> Step:
+    flags = p.BIND_RECURSIVE | p.BIND_READONLY_BELOW | _QUIET | p.RDONLY
+    return Step("bind", path, source=path, kind="rprivate", flags=flags, doing=f"bind {path}")
+
+
+_SYS_BOUND = _host_directory("/sys")
+_CGROUP_BOUND = _host_directory("/sys/fs/cgroup")
 
 
 _SYS = _filesystem("/sys", "sysfs", _QUIET | p.RDONLY, "ro")
@@ -277,7 +336,7 @@ def _user_mount(mount: Mount, around: Surroundings, first: int) -> Step:
             source=texts((mount.source,)),
             data=upper.encode(errors="surrogateescape") + b"\0",
             kind=work,
-            flags=p.OVERLAY_VOLATILE,
+            flags=p.OVERLAY_VOLATILE | _own_marks(around),
             doing=f"mount a throw-away view of {mount.source} on {mount.target}",
         )
     flags = 0 if mount.recursive is Recursion.DISABLED else p.BIND_RECURSIVE

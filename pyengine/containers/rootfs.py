@@ -158,7 +158,8 @@ def _make_layer(
 
 def _make_directory(path: str, mode: int, uid: int, gid: int) -> None:
     os.mkdir(path)
-    os.chown(path, uid, gid)
+    if os.geteuid() == 0:  # others can give nothing away
+        os.chown(path, uid, gid)
     os.chmod(path, stat.S_IMODE(mode))
 
 

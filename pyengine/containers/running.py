@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pyengine.containers.log_writer import LogWriter
 from pyengine.containers.pump import DROP, KEEP, Pump
 from pyengine.containers.seats import Seats
 from pyengine.linux import native
+from pyengine.linux.process import send_signal
 from pyengine.model.state import ExitStatus
 from pyengine.model.usage import Usage
 
@@ -146,6 +148,16 @@ class Running:
             self.exit = ExitStatus(end.exit_code, None, oom)
         else:
             self.exit = ExitStatus(137, None, oom, "somebody else has reaped it")
+
+    def kill(self) -> None:
+        """End every process of it now; without a cgroup they end with the first of their pid
+        namespace.
+        """
+        self.cgroup.kill()
+        if self.cgroup.v2_path is None:
+            with self._lock:
+                if not self._is_reaped:
+                    send_signal(self.born.pidfd, signal.SIGKILL)
 
     # --- who listens ---
 

@@ -64,6 +64,6 @@ def _follow(running: Running, deadline: float | None) -> bool:
         in_time = drive(running, deadline)
     finally:
         if not running.done.is_set():
-            running.cgroup.kill()
+            running.kill()
             drive(running, None)
     return in_time

@@ -22,11 +22,13 @@ _SIZE = 2
 class Spares:
     """Empty homes and network namespaces, ready to be taken; whoever takes one has it.
 
-    *make_home* makes the directories of a container and answers their path.
+    *make_home* makes the directories of a container and answers their path. Without *networks*
+    it keeps none: who is not root has to make them where they belong, in a user namespace.
     """
 
-    def __init__(self, make_home: Callable[[], str]) -> None:
+    def __init__(self, make_home: Callable[[], str], *, networks: bool = True) -> None:
         self._make_home = make_home
+        self._wanted = _SIZE if networks else 0
         self._lock = threading.Lock()
         self._homes: list[str] = []
         self._networks: list[int] = []
@@ -48,7 +50,7 @@ class Spares:
         Nothing is raised: who needs one that could not be made makes it, and is told then.
         """
         try:
-            if len(self._networks) < _SIZE:
+            if len(self._networks) < self._wanted:
                 self._keep(native.new_namespace(NEWNET, loopback=True))
             if len(self._homes) < _SIZE:
                 home = self._make_home()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import frozen
 
 from pyengine.containers.identity import Identity
 from pyengine.linux.seccomp import Filter
-from pyengine.model.ids import IdMaps
+
+if TYPE_CHECKING:
+    from pyengine.model.ids import IdMaps
 
 
 @frozen

@@ -210,7 +210,7 @@ def hear_birth(child: Child) -> bool:
 
     False if it could not; `hear` tells why. What the child does is for `hear` too.
     """
-    while child.pidfd < 0 and hear_word(child):
+    while child.pidfd < 0 and _take_word(child):
         pass  # a quick child has said things before the joiner told of its birth
     return child.pidfd >= 0
 
@@ -227,7 +227,7 @@ def hear(child: Child) -> Failure | None:
         poll = select.poll()
         poll.register(child.report, 0)
         poll.poll()
-        while hear_word(child):
+        while _take_word(child):
             pass
     except BaseException:  # ctrl-C: nobody would know of it any more
         end(child)
@@ -259,7 +259,7 @@ def _dismiss_usher(child: Child) -> None:
 _RECEIVE = Step("report", doing="take over its descriptors")
 
 
-def hear_word(child: Child) -> bool:
+def _take_word(child: Child) -> bool:
     """Hear one word from *child* and keep what it tells; False once there are no more."""
     said = child.said
     if (answer := lib.pe_hear(child.report, said)) < 0:
@@ -366,6 +366,11 @@ def _end_of_reaped(pidfd: int) -> End:
 def new_namespace(flag: int, *, loopback: bool = False) -> int:
     """Make a namespace that no process is in; it lives as long as the fd that comes back."""
     return check(lib.pe_new_namespace(flag, loopback), "make a namespace")
+
+
+def socket_beside(pidfd: int, family: int) -> int:
+    """A TCP socket, not blocking, in the network namespace of the process *pidfd*."""
+    return check(lib.pe_socket_beside(pidfd, family), "make a socket in the container")
 
 
 def overlay(

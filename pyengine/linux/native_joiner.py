@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyengine._native import ffi, lib
 from pyengine.errors import KernelError
@@ -27,9 +27,14 @@ from pyengine.linux.native import (
     program,
     wait,
 )
-from pyengine.linux.plan import Plan, encode
+from pyengine.linux.plan import NEWUSER, Plan, encode
+
+if TYPE_CHECKING:
+    from pyengine.model.ids import IdMaps
 
 _NOT_YET = Plan(())
+
+_WAITS = 5  # of enum pe_word
 _USUAL, _ALL = mask(DEFAULT), 0xFFFFFFFFFFFFFFFF
 
 
@@ -39,10 +44,16 @@ class Joiner:
     There are two of it where containers may do more than is usual: to take capabilities out of
     its bounding set (capabilities(7)) costs each child a system call for each of them, unless
     its joiner has done it for all.
+
+    With *ids* it is root of a user namespace with these, and so are its children: their other
+    namespaces belong to that one. Whoever joins a container of another process enters the user
+    namespace of that with the rest; he is the child of a third joiner, which stayed outside.
     """
 
-    def __init__(self) -> None:
-        self._usual, self._any = _Process(_USUAL), _Process(_ALL)
+    def __init__(self, ids: IdMaps | None = None) -> None:
+        self.ids = ids
+        self._usual, self._any = _Process(_USUAL, ids), _Process(_ALL, ids)
+        self._outside = self._any if ids is None else _Process(_ALL)
 
     def spawn(self, plan: Plan, stdio: tuple[int, int, int]) -> Child:
         """Ask for a child next to *plan*'s target; `hear` tells how it went, and who it is."""
@@ -57,7 +68,7 @@ class Joiner:
             return answer
 
         try:
-            return self._process(plan.bounds).child(ask, plan)
+            return self._process(plan.bounds, plan.joined).child(ask, plan)
         finally:
             let_go(landing)
 
@@ -100,13 +111,16 @@ class Joiner:
 
         return self._process(bounds).child(ask, _NOT_YET)
 
-    def _process(self, bounds: int) -> _Process:
+    def _process(self, bounds: int, joined: int = 0) -> _Process:
+        if joined & NEWUSER:
+            return self._outside
         return self._any if bounds & ~_USUAL else self._usual
 
     def close(self) -> None:
         """End the joiner, and wait until it is gone."""
         self._usual.close()
         self._any.close()
+        self._outside.close()
 
 
 def instruct(child: Child, plan: Plan, stdio: tuple[int, int, int]) -> None:
@@ -173,10 +187,14 @@ def _birth(plan: Plan, stdio: tuple[int, int, int], landing: int) -> Any:
 
 
 class _Process:
-    """One such process, whose children have *bounds* in their bounding set at most."""
+    """One such process, whose children have *bounds* in their bounding set at most.
 
-    def __init__(self, bounds: int) -> None:
+    *ids* are those of its own user namespace, where it has one.
+    """
+
+    def __init__(self, bounds: int, ids: IdMaps | None = None) -> None:
         self._bounds = bounds
+        self._ids = ids
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._pidfd = -1
@@ -210,12 +228,21 @@ class _Process:
     def _start(self) -> None:
         ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         born = ffi.new("struct pe_child *")
+        has_users = self._ids is not None
         with theirs:
-            answer = lib.pe_start_joiner(program("joiner"), theirs.fileno(), self._bounds, born)
+            answer = lib.pe_start_joiner(
+                program("joiner"), theirs.fileno(), self._bounds, has_users, born
+            )
         if answer < 0:
             ours.close()
             raise KernelError(-answer, "start the joiner")
         self._socket, self._pidfd = ours, born.pidfd
+        if self._ids is not None:
+            try:
+                _give_users(ours, self._ids)
+            except BaseException:
+                self._end()
+                raise
 
     def _end(self) -> None:
         if self._socket is None:
@@ -232,3 +259,15 @@ class _Process:
         """End it, and wait until it is gone."""
         with self._lock:
             self._end()
+
+
+def _give_users(joiner: socket.socket, ids: IdMaps) -> None:
+    """Map the *ids* of the user namespace that the joiner has just made."""
+    from pyengine.linux.userns import map_ids, refused  # nothing that root needs
+
+    said = ffi.new("struct pe_said *")
+    check(lib.pe_hear(joiner.fileno(), said), "hear from the joiner")
+    if said.word != _WAITS:
+        raise refused(said.error or errno.ECONNRESET)
+    map_ids(said.pid, ids)
+    joiner.send(bytes((not ids.is_single,)))

@@ -367,7 +367,7 @@ static int a_joiner(struct pe_child *joiner)
     int ends[2], itself = program("JOINER");
 
     SAME(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    SAME(pe_start_joiner(itself, ends[1], ~0ULL, joiner), 0);
+    SAME(pe_start_joiner(itself, ends[1], ~0ULL, 0, joiner), 0);
     close(ends[1]);
     close(itself);
     return ends[0];
