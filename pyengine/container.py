@@ -126,9 +126,10 @@ class Container:
         changing.unpause(self._house, self.id)
 
     def wait(self, condition: str = "not-running", timeout: float | None = None) -> ExitStatus:
-        """Wait until *condition*: ``not-running``, ``next-exit`` or ``removed``.
+        """Wait until *condition*: ``not-running``, ``next-exit``, ``removed`` or ``healthy``.
 
-        Raises `TimedOut` after *timeout* seconds.
+        One that starts again by itself runs until it does not any more. Raises `TimedOut` after
+        *timeout* seconds, and where it was to be healthy `NotReady` as soon as it ends.
         """
         return waiting.wait(self._house, self.id, condition, timeout)
 
@@ -212,6 +213,25 @@ class Container:
             argv, env, env_file, workdir, user, tty, privileged, console_size, stdin
         )
         return Process(Executed(self._house, joining.join(self._house, self.id, options)))
+
+    def exec_detached(
+        self,
+        argv: str | list[str] | tuple[str, ...],
+        *,
+        env: object = None,
+        env_file: object = None,
+        workdir: str | None = None,
+        user: str | int | None = None,
+        tty: bool = False,
+        privileged: bool = False,
+    ) -> int:
+        """Start a program inside that nobody listens to, and answer its pid on the host.
+
+        It ends with the container; where that belongs to nobody it outlives this process. Raises
+        as `exec`, and `Unsupported` where the container's watcher cannot be asked.
+        """
+        options = _join_options(argv, env, env_file, workdir, user, tty, privileged)
+        return joining.join_detached(self._house, self.id, options)
 
     def attach(
         self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True, logs: bool = False

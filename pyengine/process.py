@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyengine.containers.attaching import Attachment
     from pyengine.containers.execution import Execution
     from pyengine.containers.house import House
+    from pyengine.containers.remote import RemoteProgram
 
 __all__ = ["InputWriter", "OutputChunk", "Process"]
 
@@ -114,7 +115,6 @@ class Process:
 
     @property
     def _backend(self) -> _Backend:
-        """Who watches the program."""
         self._check_owner()
         return self._held
 
@@ -243,10 +243,12 @@ class Attached:
     @property
     def pid(self) -> int:
         running = self._attachment.running
-        return running.born.pid if running is not None else 0
+        return running.born.pid if running is not None else self._attachment.pid
 
     def open_stdin(self) -> InputWriter | None:
-        running = self._attachment.running
+        running, remote = self._attachment.running, self._attachment.remote
+        if self._wants_stdin and remote is not None and self._attachment.pid:
+            return _RemoteInput(remote)
         if not self._wants_stdin or running is None:
             return None
         fd = running.open_stdin()
@@ -260,9 +262,27 @@ class Attached:
         running = self._attachment.running
         if running is not None:
             return running.exit if running.done.wait(timeout) else None
+        remote = self._attachment.remote
+        if remote is not None:
+            return self._wait_remote(remote, timeout)
         try:
             return waiting.wait(
                 self._attachment.house, self._attachment.container_id, "next-exit", timeout
+            )
+        except TimedOut:
+            return None
+
+    def _wait_remote(self, remote: RemoteProgram, timeout: float | None) -> ExitStatus | None:
+        """Its watcher tells how it ended; or else its state does, where that one is gone."""
+        from pyengine.containers import waiting
+
+        if not remote.done.wait(timeout):
+            return None
+        if remote.exit is not None:
+            return remote.exit
+        try:
+            return waiting.wait(
+                self._attachment.house, self._attachment.container_id, "not-running", timeout
             )
         except TimedOut:
             return None
@@ -274,6 +294,11 @@ class Attached:
 
     def resize(self, rows: int, columns: int) -> None:
         running = self._attachment.running
+        if self._attachment.remote is not None and self._attachment.pid:
+            from pyengine.containers import attaching
+
+            attaching.resize(self._attachment.house, self._attachment.container_id, rows, columns)
+            return
         if running is None or running.terminal < 0:
             raise WrongState(self._attachment.container_id[:12], "without a terminal", "resize")
         set_window_size(running.terminal, rows, columns)
@@ -293,3 +318,27 @@ class _AttachedInput(InputWriter):
         if not self.closed:
             super().close()
             self._on_close()  # type: ignore[operator]
+
+
+class _RemoteInput(InputWriter):
+    """The input of a container that another process watches."""
+
+    def __init__(self, remote: RemoteProgram) -> None:
+        super().__init__(-1)
+        self._remote = remote
+        self._is_closed = False
+
+    def write(self, data: bytes) -> int:
+        if self._is_closed:
+            raise BrokenPipeError("the program's input is closed")
+        self._remote.write(bytes(data))
+        return len(data)
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._remote.close_stdin()
+
+    @property
+    def closed(self) -> bool:
+        return self._is_closed

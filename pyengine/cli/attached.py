@@ -21,19 +21,25 @@ if TYPE_CHECKING:
 _PIECE = 1 << 16
 
 _STILL_HERE = (
-    "pyengine: letting go of a program is not supported: what it says would be read by nobody, "
-    "because there is no keeper yet; still attached\r\n"
+    "pyengine: this program ends with this command, so it cannot be let go of (run -d, then "
+    "attach, can); still attached\r\n"
 )
 
 
-def converse(process: Process, *, reads: bool, watcher: KeyWatcher | None) -> None:
+def converse(
+    process: Process, *, reads: bool, watcher: KeyWatcher | None, may_leave: bool = False
+) -> bool:
     """Write what *process* says until it has said all; with *reads*, hand it what we read.
 
     Every byte goes through as it is. A *watcher* stands for a terminal: where it sees its keys
-    in what is typed, the user is told that nobody else could go on listening; and when the
-    terminal goes, so does its user: `Interrupted`.
+    in what is typed, we let go of the program if it *may_leave*, and answer False; else the user
+    is told that it would end with us. When the terminal goes, so does its user: `Interrupted`.
     """
-    feeder = _Feeder(process, watcher) if reads and process.stdin is not None else None
+    feeder = (
+        _Feeder(process, watcher, may_leave=may_leave)
+        if reads and process.stdin is not None
+        else None
+    )
     try:
         for chunk in process:
             write(chunk.data, STDERR if chunk.stream == "stderr" else STDOUT)
@@ -42,6 +48,7 @@ def converse(process: Process, *, reads: bool, watcher: KeyWatcher | None) -> No
             feeder.stop()
     if feeder is not None and feeder.is_hung_up:
         raise Interrupted(signal.SIGHUP)
+    return feeder is None or not feeder.has_left
 
 
 def raw_terminal(is_wanted: bool) -> RawTerminal | ExitStack:
@@ -52,8 +59,10 @@ def raw_terminal(is_wanted: bool) -> RawTerminal | ExitStack:
 class _Feeder:
     """A thread that hands standard input on, as it comes, to its end."""
 
-    def __init__(self, process: Process, watcher: KeyWatcher | None) -> None:
+    def __init__(self, process: Process, watcher: KeyWatcher | None, *, may_leave: bool) -> None:
         self._process = process
+        self._may_leave = may_leave
+        self.has_left = False
         self._watcher = watcher
         self.is_hung_up = False
         self._stopped, self._stop = os.pipe2(os.O_CLOEXEC)
@@ -75,6 +84,9 @@ class _Feeder:
             while data := self._next():
                 if rest := self._watched(data):
                     stdin.write(rest)
+                if self.has_left:
+                    self._process.close()
+                    return
             if not self._is_stopped():
                 self._end()
         except (OSError, EngineError):  # the program reads no more, or has ended
@@ -93,6 +105,9 @@ class _Feeder:
         if self._watcher is None:
             return data
         found = self._watcher.feed(data)
+        if self._watcher.found and self._may_leave:
+            self.has_left = True
+            return found
         while self._watcher.found:
             write(encoded(_STILL_HERE), STDERR)
             found += self._watcher.feed(self._watcher.reset())

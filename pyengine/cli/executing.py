@@ -6,10 +6,10 @@ from pyengine.cli import terminal
 from pyengine.cli.attached import converse
 from pyengine.cli.flags import Flag
 from pyengine.cli.request import environment
-from pyengine.cli.running import NO_KEEPER, exit_code_of
+from pyengine.cli.running import exit_code_of
 from pyengine.cli.session import require_terminal, session, tell_size, watcher_of
 from pyengine.cli.verb import Call, Verb
-from pyengine.errors import EngineError, Unsupported
+from pyengine.errors import EngineError
 
 _NOT_STARTED = (126, 127)
 
@@ -17,9 +17,9 @@ _NOT_STARTED = (126, 127)
 def run(call: Call) -> int:
     """Run the program to its end, and end as it did."""
     given = call.given
-    if given.is_set("detach"):
-        raise Unsupported("exec --detach", NO_KEEPER, "leave --detach out, or use the Python API")
     name, *argv = call.arguments
+    if given.is_set("detach"):
+        return _run_detached(call, name, argv)
     tty, reads = given.is_set("tty"), given.is_set("interactive")
     require_terminal(tty=tty, reads=reads)
     watcher = watcher_of(given, tty=tty and reads)
@@ -41,6 +41,21 @@ def run(call: Call) -> int:
                 tell_size(process.resize)
             converse(process, reads=reads, watcher=watcher)
             return exit_code_of(process.wait())
+
+
+def _run_detached(call: Call, name: str, argv: list[str]) -> int:
+    given = call.given
+    with call.engine() as engine:
+        engine.containers.get(name).exec_detached(
+            argv,
+            env=environment(given.several("env")) or None,
+            env_file=given.several("env-file") or None,
+            workdir=given.text("workdir") or None,
+            user=given.text("user") or None,
+            tty=given.is_set("tty"),
+            privileged=given.is_set("privileged"),
+        )
+    return 0
 
 
 def _fault(error: EngineError) -> int:

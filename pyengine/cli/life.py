@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pyengine.cli.each import for_each
 from pyengine.cli.filters import read_filters
 from pyengine.cli.flags import Flag
-from pyengine.cli.running import NO_KEEPER
 from pyengine.cli.say import STDERR, encoded, say, write
 from pyengine.cli.verb import Call, Verb
 from pyengine.errors import ContainerNotFound, Unsupported
@@ -27,9 +26,10 @@ def stop(call: Call) -> int:
     return for_each(call, lambda container: container.stop(timeout, signal=signal))
 
 
-def restart(_call: Call) -> int:
-    """Not in this version: what it starts would end with the command."""
-    raise Unsupported("restart", NO_KEEPER, "stop it, and start it with start -a")
+def restart(call: Call) -> int:
+    """Ask each to end, end it when its time is up, and start it again."""
+    timeout, signal = _patience(call)
+    return for_each(call, lambda container: container.restart(timeout, signal=signal))
 
 
 def kill(call: Call) -> int:

@@ -15,12 +15,10 @@ from pyengine.cli.request import Request, read_request
 from pyengine.cli.say import complain, say
 from pyengine.cli.session import require_terminal, session, tell_size, watcher_of
 from pyengine.cli.verb import Call, Verb
-from pyengine.errors import ContainerNotFound, EngineError, InvalidRequest, Unsupported
+from pyengine.errors import ContainerNotFound, EngineError, InvalidRequest
 
 if TYPE_CHECKING:
     from pyengine import Container, Engine, ExitStatus
-
-NO_KEEPER = "a program that outlives its command needs a keeper, which is not built yet"
 
 
 @frozen
@@ -47,7 +45,7 @@ def run(call: Call) -> int:
     given = call.given
     request = read_request(given)
     if given.is_set("detach"):
-        raise Unsupported("run --detach", NO_KEEPER, "leave --detach out, or use the Python API")
+        return _run_detached(call, request)
     streams, tty = streams_of(given), given.is_set("tty")
     require_terminal(tty=tty, reads=streams.stdin)
     watcher = watcher_of(given, tty=tty and streams.stdin)
@@ -74,6 +72,24 @@ def run(call: Call) -> int:
         if removes:
             _await_removal(container)
     return exit_code_of(status)
+
+
+def _run_detached(call: Call, request: Request) -> int:
+    """Make a container, have its program started, and print its id."""
+    given = call.given
+    if given.several("attach"):
+        why = "Conflicting options: -a (attach) and -d (detach) cannot be used together"
+        raise InvalidRequest("attach", ",".join(given.several("attach")), why=why)
+    with call.engine() as engine:
+        container = _make(engine, given, request, "none")
+        try:
+            container.start(owner="none")
+        except EngineError:
+            if given.is_set("rm"):
+                _remove(container)
+            raise
+    say(container.id)
+    return 0
 
 
 def exit_code_of(status: ExitStatus) -> int:

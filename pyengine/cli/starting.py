@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pyengine.cli.attached import converse
+from pyengine.cli.each import for_each
 from pyengine.cli.flags import Flag
-from pyengine.cli.running import NO_KEEPER, exit_code_of
+from pyengine.cli.running import exit_code_of
+from pyengine.cli.say import complain
 from pyengine.cli.session import require_terminal, session, tell_size, watcher_of
 from pyengine.cli.usage import FLAG_FAULT
 from pyengine.cli.verb import Call, Verb
 from pyengine.errors import InvalidRequest, Unsupported, WrongState
+
+if TYPE_CHECKING:
+    from pyengine import Container
 
 _DETACH_KEYS = Flag(
     "detach-keys", "string", "Keys that let go of the container", default="ctrl-p,ctrl-q"
@@ -17,14 +24,14 @@ _SIG_PROXY = Flag("sig-proxy", "bool", "Pass signals on to the program", default
 
 
 def start(call: Call) -> int:
-    """Start a container and be its command until it ends."""
+    """Start containers, or start one and be its command until it ends."""
     given = call.given
     for name in ("checkpoint", "checkpoint-dir"):
         if given.text(name):
             raise Unsupported(f"start --{name}", "checkpoints are not built yet", "leave it out")
     interactive = given.is_set("interactive")
     if not given.is_set("attach") and not interactive:
-        raise Unsupported("start without --attach", NO_KEEPER, "start it with -a, or -ai")
+        return for_each(call, _start_detached)
     if len(call.arguments) > 1:
         raise InvalidRequest("containers", call.arguments, why="only one can be attached to")
     with call.engine() as engine:
@@ -62,14 +69,21 @@ def attach(call: Call) -> int:
         with session(tty=tty, reads=reads, forward=forward, resize=container.resize):
             if tty:
                 tell_size(container.resize)
-            converse(process, reads=reads, watcher=watcher)
+            if not converse(process, reads=reads, watcher=watcher, may_leave=True):
+                complain("read escape sequence")
+                return 0
             return exit_code_of(process.wait())
+
+
+def _start_detached(container: Container) -> None:
+    if container.status != "running":  # docker starts what runs without a word (row O02)
+        container.start(owner="none")
 
 
 VERBS = {
     "start": Verb(
         "[OPTIONS] CONTAINER [CONTAINER...]",
-        "Start a container's program again",
+        "Start containers' programs again",
         start,
         (
             Flag("attach", "bool", "Join its output, and pass signals on", "a"),

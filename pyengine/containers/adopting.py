@@ -86,6 +86,7 @@ def _running(
     )
     running.started = time.monotonic() - max(0.0, time.time() - state.started)
     running.keep = not record.spec.auto_remove
+    running.flushes = True
     running.resume = house.supervisor.resume
     return running
 

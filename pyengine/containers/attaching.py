@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from pyengine.containers import asking
 from pyengine.containers.house import House
 from pyengine.containers.inbox import Inbox
 from pyengine.containers.looking import require_running, status_of
+from pyengine.containers.remote import RemoteProgram
 from pyengine.containers.running import Running
-from pyengine.errors import Unsupported, WrongState
+from pyengine.errors import WrongState
 from pyengine.linux.terminal import set_window_size
 from pyengine.model.log import LogLine
 from pyengine.model.options_program import console_size
@@ -24,7 +26,14 @@ class Attachment(Inbox):
         self.house = house
         self.container_id = container_id
         self.running: Running | None = None
+        self.remote: RemoteProgram | None = None  # where another process watches it
+        self.pid = 0  # of its program there
         self._streams = streams
+
+    @property
+    def wishes(self) -> dict[str, bool]:
+        """What is to be heard from there."""
+        return {name: name in self._streams for name in ("stdout", "stderr")}
 
     def hear(self, stream: str, data: bytes, time_ns: int) -> bool:
         """As `Inbox.hear`, but for streams that nobody wants to hear."""
@@ -37,9 +46,30 @@ class Attachment(Inbox):
         if not running.listen(self, before):
             self.end()
 
+    def bind_remote(self, remote: RemoteProgram) -> None:
+        """Another process watches the program, or will."""
+        self.remote = remote
+        self.pid = remote.pid
+        self.unpause = remote.unpause
+        remote.bind(self)
+
+    def begin(self, pid: int) -> None:
+        """It runs there."""
+        self.pid = pid
+
+    def unbind(self) -> None:
+        """It could not be started there."""
+        remote, self.remote = self.remote, None
+        if remote is not None:
+            remote.leave()
+            remote.done.wait()
+            self.revive()
+
     def detach(self) -> None:
         """Leave; the program goes on."""
-        if self.running is not None:
+        if self.remote is not None:
+            self.remote.leave()
+        elif self.running is not None:
             self.running.leave(self)
         else:
             self.house.cancel(self.container_id, self)
@@ -53,11 +83,13 @@ def attach(
     stdout: bool = True,
     stderr: bool = True,
     logs: bool = False,
+    asks: bool = True,
 ) -> Attachment:
     """Hear the container from now on, or, where it does not run yet, from its start on.
 
-    With *logs* what it has said until now comes first. Raises `WrongState` for a paused one,
-    and `Unsupported` for one that another process watches.
+    With *logs* what it has said until now comes first. Where another process watches it, that
+    one is asked, if it *asks*. Raises `WrongState` for a paused one, and `Unsupported` where
+    its watcher cannot be asked.
     """
     house.enter()
     record = house.catalog.record(container_id)
@@ -74,13 +106,21 @@ def attach(
     with house.catalog.locked(container_id):  # it shall not start just now
         status = status_of(house, container_id)
         running = house.running.get(container_id)
-        _check(record.spec.name, status, running)
-        if running is not None:
+        _check(record.spec.name, status)
+        is_elsewhere = running is None and status is Status.RUNNING
+        if is_elsewhere and not asks:
+            raise WrongState(record.spec.name, "not watched here", "attach to", "ask again")
+        if is_elsewhere:
+            pass
+        elif running is not None:
             attachment.bind(running, look_back if logs else None)
         else:
             if logs:
                 look_back()
             house.expect(container_id, attachment)
+    if is_elsewhere:
+        wishes = {**attachment.wishes, "logs": logs}
+        attachment.bind_remote(asking.attach_watched(house, container_id, wishes))
     attachment.precede(
         [(line.stream, line.data, line.time_ns) for line in past if line.stream in streams]
     )
@@ -88,13 +128,11 @@ def attach(
     return attachment
 
 
-def _check(name: str, status: Status, running: Running | None) -> None:
+def _check(name: str, status: Status) -> None:
     if status is Status.PAUSED:
         raise WrongState(name, "paused", "attach to", "unpause it first")
-    if running is None and status is Status.RUNNING:
-        missing = "another process watches it, and asking that one is not built yet"
-        remedy = "follow its output with follow_logs(), or attach in that process"
-        raise Unsupported(f"attaching to container {name!r}", missing, remedy)
+    if status is Status.RESTARTING:
+        raise WrongState(name, "restarting", "attach to", "wait until it runs")
 
 
 def _read_until_now(house: House, container_id: str) -> Iterator[LogLine]:
@@ -108,15 +146,16 @@ def _read_until_now(house: House, container_id: str) -> Iterator[LogLine]:
 def resize(house: House, container_id: str, rows: int, columns: int) -> None:
     """Tell the container's terminal how large it is (row O16).
 
-    Raises `WrongState` where it has none, `Unsupported` where another process has it.
+    Raises `WrongState` where it has none, `Unsupported` where its watcher cannot be asked.
     """
     house.enter()
     record = house.catalog.record(container_id)
     running = house.running.get(container_id)
     if running is None:
         require_running(house, container_id, "resize")
-        missing = "another process watches it, and asking that one is not built yet"
-        raise Unsupported("resizing its terminal", missing, "resize it in that process")
+        rows, columns = console_size((rows, columns))
+        asking.ask_watcher(house, container_id, "resize", {"rows": rows, "columns": columns})
+        return
     if running.terminal < 0:
         raise WrongState(record.spec.name, "without a terminal", "resize")
     size = console_size((rows, columns))

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
-from pyengine.containers import ending
+from pyengine.containers import asking, ending, restarting
 from pyengine.containers.host import host_facts
 from pyengine.containers.house import House
 from pyengine.containers.looking import cgroup_of, require_running, state_of, status_of
 from pyengine.containers.resources import merged
 from pyengine.containers.spec import check_host
 from pyengine.containers.starting import start
-from pyengine.errors import ContainerNotFound, InvalidRequest, Unsupported, WrongState
+from pyengine.errors import ContainerNotFound, InvalidRequest, WrongState
 from pyengine.model.options import parse_resources
 from pyengine.model.options_lifecycle import restart as read_restart
 from pyengine.model.options_program import container_name
+from pyengine.model.signals import parse_signal
+from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import Status
 
 
@@ -54,8 +56,10 @@ def restart(
     if running is not None:
         running.keep = True
     elif status_of(house, container_id) in (Status.RUNNING, Status.PAUSED):
-        missing = "another process watches it, and asking that one is not built yet"
-        raise Unsupported("restarting", missing, "restart it in that process")
+        number = None if signal is None else parse_signal(signal)
+        asked = {"timeout": timeout, "signal": number}
+        asking.ask_watcher(house, container_id, "restart", asked, wait=None)
+        return
     ending.stop(house, container_id, timeout, signal)
     start(house, container_id)
     house.tell("restart", record)
@@ -87,23 +91,34 @@ def rename(house: House, container_id: str, new: str) -> None:
 
 
 def update(house: House, container_id: str, changes: Mapping[str, object]) -> tuple[str, ...]:
-    """Put new limits in force and write them down (row O32); answers warnings."""
+    """Put new limits and another restart policy in force, and write them down (row O32).
+
+    Answers warnings.
+    """
     house.enter()
     asked = dict(changes)
-    policy = asked.pop("restart", None)
-    if policy is not None and read_restart(policy)[0] != "no":
-        missing = "restart policies are not built yet"
-        raise Unsupported(f"restart={policy!r}", missing, "start it again when it ends")
+    given = asked.pop("restart", None)
+    policy = None if given is None else read_restart(given)
     wanted = parse_resources(asked)
     warnings: tuple[str, ...] = ()
     with house.catalog.locked(container_id):
         record = house.catalog.record(container_id)
+        spec = record.spec if policy is None else _with_policy(record.spec, *policy)
         resources = merged(record.spec.resources, wanted)
         check_host(resources, host_facts())
         if status_of(house, container_id) in (Status.RUNNING, Status.PAUSED):
             cgroup = cgroup_of(house, container_id)
             cgroup.update(resources)
             warnings = cgroup.warnings
-        house.catalog.write_record(evolve(record, spec=evolve(record.spec, resources=resources)))
+        house.catalog.write_record(evolve(record, spec=evolve(spec, resources=resources)))
+        if spec.restart == "no":
+            restarting.settle(house, container_id)
     house.tell("update", record)
     return warnings
+
+
+def _with_policy(spec: ContainerSpec, policy: str, most: int) -> ContainerSpec:
+    if spec.auto_remove and policy != "no":
+        why = "Restart policy cannot be updated because AutoRemove is enabled for the container"
+        raise InvalidRequest("restart", policy, why=why)
+    return evolve(spec, restart=policy, restart_retries=most)

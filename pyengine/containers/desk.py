@@ -153,12 +153,10 @@ class Desk:
     def wait_quiet(self, seconds: float) -> bool:
         """Wait until nobody has been here for so long, or it shall leave; whether that is so."""
         with self._changed:
-            while self._lines:
-                self._changed.wait()
-            if self.is_leaving:
-                return True
-            self._changed.wait(seconds)
-            return not self._lines
+            while not self.is_leaving or self._lines:
+                if not self._changed.wait(None if self._lines else seconds):
+                    return not self._lines
+            return True
 
     def close(self) -> None:
         """Let nobody in any more, and send away who is there."""

@@ -6,10 +6,11 @@ import os
 
 from attrs import evolve
 
+from pyengine.containers import restarting, streams
 from pyengine.containers.house import House
 from pyengine.containers.looking import cgroup_of, end_of, status_of
 from pyengine.containers.running import Running
-from pyengine.containers.waiting import ALIVE, PATIENCE, wait_end
+from pyengine.containers.waiting import ALIVE, LIVELY, PATIENCE, wait_end
 from pyengine.errors import ContainerNotFound, StoreError, TimedOut, WrongState
 from pyengine.linux import process
 from pyengine.model.record import ContainerRecord
@@ -20,7 +21,13 @@ from pyengine.model.state import Status
 def record_end(house: House, running: Running) -> None:
     """What is done when a program has ended: its cgroup goes, its state is written, or it goes."""
     spec = running.spec
+    if spec.health is not None:
+        from pyengine.containers import health
+
+        health.end(house, spec.id)
     running.cgroup.remove()
+    if house.keeps:
+        streams.remove(house.layout, spec.id)
     record = ContainerRecord(spec)
     exited = running.exit
     if exited.oom_killed:
@@ -31,7 +38,8 @@ def record_end(house: House, running: Running) -> None:
         _discard(house, record)
     elif not _write_end(house, running):
         return
-    house.running.pop(spec.id, None)
+    if house.running.get(spec.id) is running:  # it may have been started again
+        del house.running[spec.id]
 
 
 def _write_end(house: House, running: Running) -> bool:
@@ -39,8 +47,11 @@ def _write_end(house: House, running: Running) -> bool:
     container_id = running.spec.id
     try:
         with house.catalog.locked(container_id):
-            state = house.catalog.state(container_id)
-            house.catalog.write_state(container_id, end_of(running, state))
+            state = end_of(running, house.catalog.state(container_id))
+            spec = house.catalog.record(container_id).spec  # its policy may have been updated
+            if spec.restart != "no":
+                state = restarting.after(house, running, spec, state)
+            house.catalog.write_state(container_id, state)
     except ContainerNotFound:  # removed by force meanwhile
         return True
     except StoreError:
@@ -49,6 +60,8 @@ def _write_end(house: House, running: Running) -> bool:
 
 
 def _discard(house: House, record: ContainerRecord) -> None:
+    if house.delays:
+        restarting.forget(house, record.spec.id)
     known = house.running.get(record.spec.id)
     if known is not None and known.done.is_set():  # its end could not be written down
         house.running.pop(record.spec.id, None)
@@ -73,9 +86,13 @@ def send(house: House, container_id: str, signal: object) -> None:
     house.enter()
     number = parse_signal(signal)
     record = house.catalog.record(container_id)
-    if status_of(house, container_id) not in ALIVE:
+    status = status_of(house, container_id)
+    if status not in LIVELY:
         _refuse(record, "kill")
     house.tell("kill", record, signal=str(number))
+    ends = number in (SIGKILL, record.spec.stop_signal)
+    if (ends and _note_stop(house, record)) or status is Status.RESTARTING:
+        return
     if number == SIGKILL:
         kill(house, container_id)
     else:
@@ -127,12 +144,14 @@ def stop(
     house.enter()
     number = None if signal is None else parse_signal(signal)
     record = house.catalog.record(container_id)
-    if status_of(house, container_id) not in ALIVE:
+    if status_of(house, container_id) not in LIVELY:
         return
     spec = record.spec
     number = number or spec.stop_signal
     patience = spec.stop_timeout if timeout is None else timeout
-    _note_stop(house, container_id)
+    if _note_stop(house, record):
+        house.tell("stop", record)
+        return
     if _signal(house, container_id, number):
         house.tell("kill", record, signal=str(number))
         if status_of(house, container_id) is Status.PAUSED:
@@ -143,16 +162,29 @@ def stop(
     house.tell("stop", record)
 
 
-def _note_stop(house: House, container_id: str) -> None:
-    """Somebody wants it to end, and to stay so: it is written down with its end, or now."""
+def _note_stop(house: House, record: ContainerRecord) -> bool:
+    """Somebody wants it to end, and to stay so: it is written down with its end, or now.
+
+    Whether that was all there is to do, because it only waited to start again.
+    """
+    container_id = record.spec.id
     running = house.running.get(container_id)
-    if running is not None:
+    if running is not None and record.spec.restart == "no":
         running.stopped_by_hand = True
-        return
-    with house.catalog.locked(container_id):
+        return False
+    with house.catalog.locked(container_id):  # so it cannot be starting just now
         state = house.catalog.state(container_id)
-        if state.status in ALIVE:
+        if state.status is Status.RESTARTING:
+            restarting.forget(house, container_id)
+            state = restarting.give_up(state, by_hand=True)
+            house.catalog.write_state(container_id, state)
+            return True
+        running = house.running.get(container_id)
+        if running is not None:
+            running.stopped_by_hand = True
+        elif state.status in ALIVE:
             house.catalog.write_state(container_id, evolve(state, stopped_by_hand=True))
+    return False
 
 
 def _thaw(house: House, container_id: str) -> None:
@@ -173,14 +205,16 @@ def remove(house: House, container_id: str, *, force: bool = False) -> None:
     """
     house.enter()
     record = house.catalog.record(container_id)
-    if status_of(house, container_id) in ALIVE:
+    status = status_of(house, container_id)
+    if status in LIVELY:
         if not force:
             hint = "stop the container before removing or force remove"
-            raise WrongState(record.spec.name, str(status_of(house, container_id)), "remove", hint)
-        try:
-            kill(house, container_id)
-        except WrongState:
-            pass
+            raise WrongState(record.spec.name, str(status), "remove", hint)
+        if record.spec.restart == "no" or not _note_stop(house, record):
+            try:
+                kill(house, container_id)
+            except WrongState:
+                pass
     _discard(house, record)
 
 
@@ -194,6 +228,7 @@ def abandon(house: House, container_id: str) -> None:
 
 def close(house: House) -> None:
     """End and remove everything that belongs to this process."""
+    restarting.close(house)
     for running in list(house.running.values()):
         running.kill()
     for running in list(house.running.values()):

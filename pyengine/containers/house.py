@@ -7,11 +7,13 @@ import threading
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from pyengine.containers import recovery
+from pyengine.containers.alarms import Alarms
 from pyengine.containers.catalog import Catalog
+from pyengine.containers.guarding import Guard
 from pyengine.containers.spares import Spares
 from pyengine.containers.supervisor import Supervisor
 from pyengine.containers.sweeper import Sweeper
-from pyengine.errors import EngineClosed, ForeignProcess, Unsupported
+from pyengine.errors import EngineClosed, EngineError, ForeignProcess, Unsupported
 from pyengine.events import EventLog
 from pyengine.linux.cgroup import Hierarchy
 from pyengine.linux.native_joiner import Joiner
@@ -21,6 +23,9 @@ from pyengine.store.layout import Layout
 if TYPE_CHECKING:
     import logging
 
+    from pyengine.containers.desk import Desk
+    from pyengine.containers.health import Checks
+    from pyengine.containers.restarting import Delay
     from pyengine.containers.running import Running
     from pyengine.model.ids import IdMaps
     from pyengine.model.record import ContainerRecord
@@ -43,19 +48,28 @@ def _own_ids() -> IdMaps | None:
 
 
 class House:
-    """One engine in one process; its root is opened, and recovered, by whoever enters first."""
+    """One engine in one process; its root is opened, and recovered, by whoever enters first.
 
-    def __init__(self, layout: Layout) -> None:
+    *keeps*: it is the keeper's, and what it starts outlives it.
+    """
+
+    def __init__(self, layout: Layout, *, keeps: bool = False) -> None:
         self.layout = layout
-        self.catalog = Catalog(layout)
+        self.keeps = keeps
+        self.desk: Desk | None = None
         self.hierarchy = Hierarchy.probe()
         ids = None if os.geteuid() == 0 else _own_ids()
         self.joiner = Joiner(ids)
         self.supervisor = Supervisor()
+        self.guard = Guard(layout, self.hierarchy, self.supervisor, self._warn)
+        self.catalog = Catalog(layout, self.guard.start)
         self.spares = Spares(self.catalog.make_spare, networks=ids is None)
         self.sweeper = Sweeper(lambda: self.catalog.trash)
         self.events = EventLog(layout.events, self.sweeper.later)
         self.running: dict[str, Running] = {}
+        self.delays: dict[str, Delay] = {}  # of containers that start again by themselves
+        self.checks: dict[str, Checks] = {}  # of containers that are asked whether they are well
+        self.alarms = Alarms()
         self._expected: dict[str, list[Expecting]] = {}
         self.logger: logging.Logger | None = None
         self._pid = os.getpid()
@@ -73,10 +87,45 @@ class House:
         if self._is_closed:
             raise EngineClosed()
         with self._lock:
-            if not self._is_open:
-                owners.prepare(self.layout)
-                recovery.recover(self.layout, self.hierarchy)
-                self._is_open = True
+            if self._is_open:
+                return
+            owners.prepare(self.layout)
+            left_alone = recovery.recover(self.layout, self.hierarchy)
+            self._is_open = True
+        if left_alone and not self.keeps:
+            self._call_keeper()
+
+    def _call_keeper(self) -> None:
+        """There are containers whose keeper was killed: let the next one take them on."""
+        from pyengine.containers import keeper
+
+        try:
+            keeper.ensure(self.layout).close()
+        except EngineError as error:  # whoever needs it for more will be told
+            if self.logger is not None:
+                self.logger.warning("the keeper: %s", error)
+
+    def watch(self, running: Running) -> None:
+        """Have a container watched by our thread, and let others ask us for it."""
+        self.supervisor.watch(running)
+        if self.desk is None:
+            self.open_desk()
+
+    def open_desk(self) -> None:
+        """Let others ask us for what only the watcher of a container can do."""
+        from pyengine.containers.desk import Desk
+
+        with self._lock:
+            if self.desk is not None:
+                return
+            try:
+                self.desk = Desk(self)
+                self.guard.bury(self.layout.desks, self.desk.name)
+            except OSError as error:  # then they cannot
+                if self.logger is not None:
+                    self.logger.warning("no desk: %s", error)
+                return
+        self.supervisor.watch(self.desk)
 
     def __reduce__(self) -> NoReturn:
         """Handles hold a house, and none can be had elsewhere."""
@@ -97,13 +146,16 @@ class House:
     def end_close(self) -> None:
         """Give back what this process had; its containers have ended by now."""
         self.supervisor.close()
+        if self.desk is not None:
+            self.desk.close()
         self.spares.close()
         if self._no_input >= 0:
             os.close(self._no_input)
         self.joiner.close()
         self.sweeper.close()
         self.catalog.leave()
-        self.hierarchy.tidy()
+        self.hierarchy.tidy(self.guard.owner)
+        self.guard.close()
         self.events.close()
 
     def no_input(self) -> int:
@@ -132,6 +184,10 @@ class House:
         """Who waits for the container's program, once."""
         with self._lock:
             return self._expected.pop(container_id, [])
+
+    def _warn(self, text: str, what: object) -> None:
+        if self.logger is not None:
+            self.logger.warning(text, what)
 
     def tell(self, action: str, record: ContainerRecord, **more: str) -> None:
         """Tell that *action* has happened to a container (row O36)."""

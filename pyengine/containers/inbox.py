@@ -68,6 +68,11 @@ class Inbox:
             self._ended = True
             self._ready.notify_all()
 
+    def revive(self) -> None:
+        """Its end was none: who would have spoken could not be started."""
+        with self._ready:
+            self._ended = False
+
     def next(self, stream: str | None = None, timeout: float | None = None) -> OutputChunk | None:
         """The oldest piece, of *stream* if given; `None` after the last. Raises `TimedOut`."""
         deadline = None if timeout is None else time.monotonic() + timeout

@@ -22,6 +22,7 @@ from pyengine.errors import KernelError, WrongState
 from pyengine.linux import native
 from pyengine.linux import plan as p
 from pyengine.linux.process import is_alive, open_process
+from pyengine.model.codec import to_plain
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState
@@ -43,6 +44,29 @@ def join(house: House, container_id: str, options: JoinOptions) -> Execution:
         return _join(house, record, state, options)
     except OSError as error:
         raise host_error(error, "put a program into the container") from error
+
+
+def join_detached(house: House, container_id: str, options: JoinOptions) -> int:
+    """Have the container's watcher put a program inside; answers its pid.
+
+    Raises as `join`, and `Unsupported` where that one cannot be asked.
+    """
+    require_running(house, container_id, "execute in")
+    if container_id in house.running:
+        return join_unheard(house, container_id, options)
+    from pyengine.containers import asking
+
+    asked = {"options": to_plain(options)}
+    told, _ = asking.ask_watcher(house, container_id, "exec", asked)
+    return int(told.get("pid", 0))
+
+
+def join_unheard(house: House, container_id: str, options: JoinOptions) -> int:
+    """`join`, with nobody to listen to it; answers its pid. It is watched."""
+    execution = join(house, container_id, evolve(options, open_stdin=False))
+    execution.collect(lambda *_: True, b"")
+    house.supervisor.watch(execution)
+    return execution.pid
 
 
 def _join(

@@ -10,22 +10,28 @@ from attrs import evolve
 from pyengine.containers import recovery
 from pyengine.containers.house import House
 from pyengine.containers.running import Running
-from pyengine.errors import ContainerNotFound, WrongState
+from pyengine.errors import ContainerNotFound, StoreError, WrongState
 from pyengine.linux.cgroup import Cgroup
 from pyengine.linux.process import has_ended, is_alive, open_process
 from pyengine.linux.processes import list_processes
+from pyengine.model.health import Health, HealthStatus, is_checked
 from pyengine.model.info import ContainerInfo
 from pyengine.model.process_info import ProcessInfo
 from pyengine.model.record import ContainerRecord
+from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState, Status
 from pyengine.model.stats import Stats
+from pyengine.store import records
 
 
 def state_of(house: House, container_id: str) -> ContainerState:
     """What it does, as the kernel sees it: nobody runs who is dead."""
     state = house.catalog.state(container_id)
     if state.status not in (Status.RUNNING, Status.PAUSED):
-        return state
+        if state.status is not Status.RESTARTING:
+            return state
+        lives = recovery.watcher_lives(house.layout, state.watcher)
+        return state if lives else evolve(state, status=Status.EXITED)
     running = house.running.get(container_id)
     if running is not None and running.born.pid == state.pid:
         dead = running.is_over  # we hold its pidfd: its number cannot be anybody else's
@@ -35,7 +41,13 @@ def state_of(house: House, container_id: str) -> ContainerState:
         dead = not is_alive(state.pid, state.start_time)
     if not dead:
         return state
+    if house.catalog.record(container_id).spec.restart != "no" and (
+        recovery.watcher_lives(house.layout, state.watcher)
+    ):
+        return state  # it may start again: that is up to its watcher, who is about to decide it
     ended = evolve(state, status=Status.EXITED, pid=0, start_time=0)
+    if state.kept and not recovery.watcher_lives(house.layout, state.watcher):
+        return evolve(ended, exit_code=recovery.LOST_EXIT, error=recovery.UNWATCHED)
     if recovery.watcher_lives(house.layout, state.watcher):  # who is about to record its end
         return ended
     return evolve(ended, exit_code=recovery.UNKNOWN_EXIT, error=recovery.UNWATCHED)
@@ -56,6 +68,7 @@ def end_of(running: Running, state: ContainerState) -> ContainerState:
         error=exited.error,
         stopped_by_hand=state.stopped_by_hand or running.stopped_by_hand,
         watcher="",
+        kept=False,
     )
 
 
@@ -93,13 +106,33 @@ def inspect(house: House, container_id: str, *, size: bool = False) -> Container
     house.enter()
     record = house.catalog.record(container_id)
     home = house.catalog.home(container_id)
+    state = state_of(house, container_id)
     return ContainerInfo(
         spec=record.spec,
-        state=state_of(house, container_id),
+        state=state,
         log_path=home.log if record.spec.log.driver == "json-file" else "",
         root=home.upper,
         size=_size(home.upper) if size else None,
+        health=health_of(house, record.spec, state) if record.spec.health is not None else None,
     )
+
+
+def health_of(house: House, spec: ContainerSpec, state: ContainerState) -> Health | None:
+    """What its health checks have said since it was started; `None` where there are none.
+
+    One that has ended is not well, whatever they said.
+    """
+    if not is_checked(spec.health) or not state.started:
+        return None
+    try:
+        health = records.read(house.catalog.home(spec.id).health, Health)
+    except StoreError:
+        health = None
+    if health is None or health.run != state.started:  # the first check of this run is to come
+        health = Health(run=state.started)
+    if state.status not in (Status.RUNNING, Status.PAUSED):
+        health = evolve(health, status=HealthStatus.UNHEALTHY)
+    return health
 
 
 def _size(directory: str) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 from pyengine.containers.house import House
 from pyengine.containers.logs import follow_logs, log_text, read_logs, require_readable
 from pyengine.containers.recovery import watcher_lives
-from pyengine.errors import ContainerNotFound
-from pyengine.linux.process import open_process
+from pyengine.errors import ContainerNotFound, EngineError
+from pyengine.linux.process import is_alive, open_process
 from pyengine.model.log import LogLine
 from pyengine.model.state import Status
 
@@ -29,6 +29,17 @@ def text(house: House, container_id: str, **window: Any) -> str:
     return log_text(_log_of(house, container_id), **window)
 
 
+_LAST_WORDS = 100
+
+
+def last_words(house: House, container_id: str) -> str:
+    """The last hundred lines, as far as they are to be had."""
+    try:
+        return text(house, container_id, tail=_LAST_WORDS)
+    except EngineError:
+        return ""
+
+
 def follow(house: House, container_id: str, **window: Any) -> Iterator[LogLine]:
     """The entries that are there, and those that come until the container ends.
 
@@ -44,7 +55,11 @@ def follow(house: House, container_id: str, **window: Any) -> Iterator[LogLine]:
             now = house.catalog.state(container_id)
         except ContainerNotFound:
             return True
-        return now.status not in _ALIVE or not watcher_lives(house.layout, now.watcher)
+        if now.status not in _ALIVE:
+            return True
+        if watcher_lives(house.layout, now.watcher):
+            return False
+        return not now.kept or not is_alive(now.pid, now.start_time)
 
     return follow_logs(path, ended=pidfd, is_finished=is_finished, **window)
 

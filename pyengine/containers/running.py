@@ -67,6 +67,7 @@ class Running:
         self.feeder: Feeder | None = None
         self.keep = True
         self.stopped_by_hand = False
+        self.flushes = False  # whether nothing of what it says may be lost with this process
         self.has_tracers = False  # whether a program that may trace others was put inside
         self.resume: Callable[[int], None] = lambda _: None
         self._on_end = on_end
@@ -76,9 +77,8 @@ class Running:
         self._end: native.End | None = None
         self._is_told = False  # whether who listens has heard of the end
         streams = born.streams
-        outputs = {streams.stdout: "stdout"}
-        if streams.stderr >= 0:
-            outputs[streams.stderr] = "stderr"
+        outputs = {streams.stdout: "stdout", streams.stderr: "stderr"}
+        outputs.pop(-1, None)
         self.terminal = streams.stdout if spec.tty else -1
         self.stdin = streams.stdin if keep_stdin else -1
         self._pump = Pump(outputs, self._say, -1 if keep_stdin else streams.stdin, given)
@@ -147,7 +147,7 @@ class Running:
         elif end.exit_code is not None:
             self.exit = ExitStatus(end.exit_code, None, oom)
         else:
-            self.exit = ExitStatus(137, None, oom, "somebody else has reaped it")
+            self.exit = ExitStatus(255, None, oom, "somebody else has reaped it")
 
     def kill(self) -> None:
         """End every process of it now; without a cgroup they end with the first of their pid
@@ -164,6 +164,8 @@ class Running:
     def _say(self, stream: str, data: bytes, time_ns: int) -> bool:
         with self._lock:  # who begins to listen hears this, or finds it in the log
             self.log.write(stream, data, time_ns)
+            if self.flushes:
+                self.log.flush()
             listeners = self._listeners
         willing = True
         for listener in listeners:

@@ -14,19 +14,20 @@ from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
 from pyengine.containers.log_writer import LogWriter
 from pyengine.containers.looking import status_of
-from pyengine.containers.making import draft, publish, withdraw
+from pyengine.containers.making import create, draft, publish, withdraw
 from pyengine.containers.running import Listener, Running
-from pyengine.errors import EngineError, TimedOut, Unsupported, WrongState
+from pyengine.errors import EngineError, InvalidRequest, TimedOut, Unsupported, WrongState
 from pyengine.linux.process import open_process
 from pyengine.model.options import ContainerOptions
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState, Status
-from pyengine.store.layout import Home
+from pyengine.store.layout import STEADY, Home
 
 _REFUSED = {
     Status.RUNNING: "it runs already",
     Status.PAUSED: "unpause it",
+    Status.RESTARTING: "it will be started again by itself",
     Status.REMOVING: "make another",
     Status.DEAD: "remove it",
 }
@@ -47,27 +48,57 @@ class Wishes:
     keep: bool = True
 
 
-def start(house: House, container_id: str, *, owner: str | None = None) -> Running:
+def start(
+    house: House, container_id: str, *, owner: str | None = None, stdin: object = None
+) -> Running | None:
     """Start the program of a container that does not run, and have it watched.
+
+    One that belongs to nobody the keeper is asked to start: then there is no `Running` here.
+    *stdin* is what it reads, in place of what others will write to it.
 
     Raises `WrongState`, and what can go wrong at a birth; that is written into the container's
     state (row O02).
     """
     house.enter()
+    if _is_kept(house.catalog.record(container_id), owner) and not house.keeps:
+        from pyengine.containers import keeper
+
+        keeper.start(house, container_id, stdin=stdin)
+        return None
     with house.catalog.locked(container_id) as home:
         record = house.catalog.record(container_id)
-        _require_owner(record, owner)
         state = house.catalog.state(container_id)
         status = status_of(house, container_id)
         if status in _REFUSED:
             raise WrongState(record.spec.name, str(status), "start", _REFUSED[status])
-        try:
-            running = _begin(house, record, home, state, Wishes())
-        except EngineError as error:
-            _record_failure(house, record, state, error)
-            raise
-        house.tell("start", record)
-    house.supervisor.watch(running)
+        if house.delays:
+            house.delays.pop(container_id, None)
+        running = _try(house, record, home, evolve(state, restarts=0))
+    if stdin is not None and running.stdin >= 0:
+        running.feeder = Feeder(stdin, running.open_stdin(), running.close_stdin)
+    house.watch(running)
+    return running
+
+
+def start_again(house: House, container_id: str) -> None:
+    """Start one that waits for that, if it still does. Raises as `start`."""
+    with house.catalog.locked(container_id) as home:
+        state = house.catalog.state(container_id)
+        if state.status is not Status.RESTARTING or not house.catalog.is_mine(state.watcher):
+            return  # somebody has stopped it, or started it himself
+        record = house.catalog.record(container_id)
+        running = _try(house, record, home, evolve(state, status=Status.EXITED, watcher=""))
+    house.watch(running)
+
+
+def _try(house: House, record: ContainerRecord, home: Home, state: ContainerState) -> Running:
+    """The birth of one that was made before; if it fails, its state tells that."""
+    try:
+        running = _begin(house, record, home, state, Wishes())
+    except EngineError as error:
+        _record_failure(house, record, state, error)
+        raise
+    house.tell("start", record)
     return running
 
 
@@ -89,7 +120,8 @@ def begin_new(house: House, options: ContainerOptions, wishes: Wishes) -> Runnin
     nothing of the container is left.
     """
     if options.owner != "process":
-        refuse_detached()
+        missing = "who runs it to its end is this process, and the keeper is another"
+        raise Unsupported("run(owner='none')", missing, "start(owner='none'), wait() and logs()")
     drafted = draft(house, options)
     if drafted.record.spec.cgroup_parent or options.owner != "process":
         try:  # who cleans up after us must know where to look before there is something
@@ -121,14 +153,27 @@ def create_and_start(
     house: House, options: ContainerOptions, *, timeout: float | None = None
 ) -> str:
     """Make a container and start it, its input fed with what *options* say; answers its id."""
+    if options.owner != "process":
+        return _create_and_keep(house, options)
     before = time.monotonic()
     given = options.stdin if isinstance(options.stdin, bytes) else b""
     running = begin_new(house, options, Wishes(given=given, keep_stdin=not given))
-    house.supervisor.watch(running)
+    house.watch(running)
     if timeout is not None and time.monotonic() - before > timeout:
         abandon(house, running.spec.id)
         raise TimedOut(f"starting container {running.spec.name}", timeout)
     return running.spec.id
+
+
+def _create_and_keep(house: House, options: ContainerOptions) -> str:
+    reads = options.stdin_open or options.stdin is not None
+    record = create(house, evolve(options, stdin=None, stdin_open=reads))
+    try:
+        start(house, record.spec.id, stdin=options.stdin)
+    except BaseException:
+        abandon(house, record.spec.id)
+        raise
+    return record.spec.id
 
 
 def _begin(
@@ -146,12 +191,23 @@ def _begin(
         running_state = _running_state(house, state, pid, started, identity)
         house.catalog.write_state(spec.id, running_state)
 
-    log = _log(record, home.log)
+    log = log_of(record, home.log)
     _mark_tracer(house, spec)
+    if spec.cgroup_parent:
+        house.guard.each_in(spec.cgroup_parent)
+    house.guard.ensure()
     born = give_birth(
         record,
         home,
-        Tools(house.layout, house.hierarchy, house.joiner, house.spares, _neighbour(house)),
+        Tools(
+            house.layout,
+            house.hierarchy,
+            house.joiner,
+            house.spares,
+            _neighbour(house),
+            kept=house.keeps,
+            level=STEADY if house.keeps else house.catalog.owner,
+        ),
         is_new=not (state.started or state.finished),  # nor has anybody tried
         begun=begun,
         alive=alive,
@@ -165,12 +221,17 @@ def _begin(
         keep_stdin=wishes.keep_stdin and spec.open_stdin,
     )
     running.keep = wishes.keep and not spec.auto_remove
+    running.flushes = house.keeps
     running.resume = house.supervisor.resume
     if wishes.listener is not None:
         running.listen(wishes.listener)
     for attachment in house.expected(spec.id):
         attachment.bind(running)
     house.running[spec.id] = running
+    if spec.health is not None:
+        from pyengine.containers import health
+
+        health.begin(house, running)
     return running
 
 
@@ -182,16 +243,16 @@ def _mark_tracer(house: House, spec: ContainerSpec) -> None:
         other.has_tracers = True
 
 
-def _require_owner(record: ContainerRecord, owner: str | None) -> None:
-    if (owner or record.spec.owner) != "process":
-        refuse_detached()
-
-
-def refuse_detached() -> None:
-    """Raise `Unsupported`: nobody would watch a program that outlives its process."""
-    missing = "a program that outlives its process needs a keeper, which is not built yet"
-    remedy = "start(owner='process'): the program ends with this process, the container stays"
-    raise Unsupported("starting a detached container", missing, remedy)
+def _is_kept(record: ContainerRecord, owner: str | None) -> bool:
+    """Whether its program shall outlive this process. Raises `InvalidRequest`, `Unsupported`."""
+    if owner not in (None, "process", "none"):
+        raise InvalidRequest("owner", owner, expected="'process' or 'none'")
+    if (owner or record.spec.owner) == "process":
+        return False
+    if record.spec.owner == "process":
+        missing = "the container belongs to a process, and goes with it"
+        raise Unsupported("owner='none'", missing, "make it with owner='none'")
+    return True
 
 
 def _running_state(
@@ -209,6 +270,7 @@ def _running_state(
         groups=identity.groups,
         home=identity.home,
         watcher=house.catalog.owner,
+        kept=house.keeps,
     )
 
 
@@ -220,7 +282,8 @@ def _record_failure(
     house.catalog.write_state(record.spec.id, failed)
 
 
-def _log(record: ContainerRecord, path: str) -> LogWriter:
+def log_of(record: ContainerRecord, path: str) -> LogWriter:
+    """Who writes down what a container says."""
     spec = record.spec
     if not _ATTRIBUTES.isdisjoint(dict(spec.log.options)):
         from pyengine.containers.logs import attributes_for

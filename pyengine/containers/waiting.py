@@ -9,12 +9,14 @@ import time
 from pyengine.containers import recovery
 from pyengine.containers.house import House
 from pyengine.containers.running import Running
-from pyengine.errors import ContainerNotFound, InvalidRequest, KernelError, TimedOut, Unsupported
+from pyengine.errors import ContainerNotFound, InvalidRequest, KernelError, TimedOut
 from pyengine.linux import process
 from pyengine.linux.watch import Watch
 from pyengine.model.state import ContainerState, ExitStatus, Status
 
 ALIVE = (Status.RUNNING, Status.PAUSED)
+LIVELY = (*ALIVE, Status.RESTARTING)
+"""With those that only wait to start again: what docker calls running."""
 CONDITIONS = ("not-running", "next-exit", "removed")
 PATIENCE = 10.0
 """Seconds that a killed program has to be gone; only one stuck in the kernel takes longer."""
@@ -30,25 +32,28 @@ def wait(
     """
     house.enter()
     if condition == "healthy":
-        missing = "health checks are not built yet"
-        raise Unsupported("waiting until healthy", missing, "ask it yourself, with exec()")
+        from pyengine.containers.health import wait_healthy
+
+        return wait_healthy(house, container_id, timeout)
     if condition not in CONDITIONS:
-        raise InvalidRequest("condition", condition, expected=" or ".join(CONDITIONS))
+        raise InvalidRequest("condition", condition, expected=" or ".join((*CONDITIONS, "healthy")))
     deadline = None if timeout is None else time.monotonic() + timeout
     last: ExitStatus | None = None
     try:
         while True:
             running = house.running.get(container_id)
             if running is None:
-                state = house.catalog.state(container_id)
-                if state.status not in ALIVE:
+                state = _settled_state(house, container_id)
+                if state.status not in LIVELY:
                     last = _exit_status(state)
                     if condition == "not-running":
                         return last
                 stopped = condition == "not-running"
                 running = _next_run(house, container_id, deadline, or_stopped=stopped)
             last = _end_of(house, container_id, running, deadline)
-            if condition != "removed":
+            if condition == "next-exit" or (
+                condition == "not-running" and not _goes_on(house, container_id, running)
+            ):
                 return last
     except ContainerNotFound:
         if last is None:
@@ -56,6 +61,27 @@ def wait(
         return last
     except TimedOut as error:
         raise TimedOut(f"waiting for container {container_id[:12]}", timeout or 0.0) from error
+
+
+def _settled_state(house: House, container_id: str) -> ContainerState:
+    """What it does; nobody waits to start again whose watcher is gone."""
+    state = house.catalog.state(container_id)
+    if state.status is Status.RESTARTING and (
+        not recovery.watcher_lives(house.layout, state.watcher)
+    ):
+        recovery.recover(house.layout, house.hierarchy)
+        state = house.catalog.state(container_id)
+    return state
+
+
+def _goes_on(house: House, container_id: str, running: Running | None) -> bool:
+    """Whether it starts again after the end of *running*, or has by now."""
+    if running is not None and not running.keep:
+        return False
+    status = house.catalog.state(container_id).status
+    if status in ALIVE and running is not None:
+        return house.running.get(container_id) is not running  # else its end cannot be written
+    return status in LIVELY
 
 
 def _end_of(
@@ -117,9 +143,11 @@ def _next_run(
                 if running is not None:
                     return running
                 state = house.catalog.state(container_id)
-                if state.status not in ALIVE:
+                if state.status not in LIVELY:
                     if or_stopped:
                         return None
+                elif state.status is Status.RESTARTING:
+                    pass
                 elif not house.catalog.is_mine(state.watcher):  # ours may just be being born
                     return None
                 left = _left(deadline)
@@ -160,20 +188,29 @@ def _wait_foreign_end(house: House, container_id: str, timeout: float | None) ->
                 return False
         finally:
             os.close(pidfd)
-    return _wait_recorded(house, container_id, deadline)
+    return _wait_recorded(house, container_id, state.pid, deadline)
 
 
-def _wait_recorded(house: House, container_id: str, deadline: float | None) -> bool:
-    """Wait for its watcher to write its end down; if that one is dead as well, we do."""
+def _wait_recorded(house: House, container_id: str, pid: int, deadline: float | None) -> bool:
+    """Wait for its watcher to write the end of *pid* down; if that one is dead as well, we do."""
     from pyengine.linux.cgroup_files import wait_until
 
     def is_settled() -> bool:
         state = house.catalog.state(container_id)
-        return state.status not in ALIVE or not recovery.watcher_lives(house.layout, state.watcher)
+        if state.status not in ALIVE or state.pid != pid:
+            return True
+        return not recovery.watcher_lives(house.layout, state.watcher)
 
     left = _left(deadline)
     if not wait_until(is_settled, PATIENCE if left is None else min(left, PATIENCE)):
         return False
-    if house.catalog.state(container_id).status in ALIVE:
+    state = house.catalog.state(container_id)
+    if state.status not in ALIVE or state.pid != pid:
+        return True
+    if not state.kept:
         recovery.recover(house.layout, house.hierarchy)
-    return True
+        return True
+    from pyengine.containers import keeper
+
+    with keeper.ensure(house.layout):  # it has taken it on, and is about to write it down
+        return wait_until(is_settled, PATIENCE if left is None else min(left, PATIENCE))

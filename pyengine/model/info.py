@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
+from pyengine.model.health import Health
 from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState, Status
 
@@ -16,7 +17,7 @@ class ContainerInfo:
 
     *spec* is what it is, *state* what it does. *log_path* is its log file, *root* the directory
     of its writable layer, both on the host. *size* is how many bytes that layer holds, where it
-    was asked for.
+    was asked for. *health* is what its health checks have said, where it has any and has run.
     """
 
     spec: ContainerSpec
@@ -24,6 +25,7 @@ class ContainerInfo:
     log_path: str = ""
     root: str = ""
     size: int | None = None
+    health: Health | None = None
 
     @property
     def id(self) -> str:

@@ -26,6 +26,11 @@ class Home:
         return f"{self.path}/state.json"
 
     @property
+    def health(self) -> str:
+        """What its health checks have said."""
+        return f"{self.path}/health.json"
+
+    @property
     def upper(self) -> str:
         """Its writable layer."""
         return f"{self.path}/upper"

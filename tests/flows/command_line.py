@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from support.keepers import end_keeper
 
 from pyengine.cli.main import main
 
@@ -54,6 +55,7 @@ def cli(tmp_path, capfd, monkeypatch):
     yield cli
     for name in cli.names():
         cli("rm", "-f", name)
+    end_keeper(cli.root)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from shells import first_words
 
 import pyengine
-from pyengine import ContainerNotFound, TimedOut, Unsupported, WrongState
+from pyengine import ContainerNotFound, TimedOut, WrongState
 
 pytestmark = pytest.mark.kernel
 
@@ -166,14 +166,15 @@ def test_nobody_attaches_to_what_stands_still(engine, image):
         container.attach()
 
 
-def test_another_engine_of_the_same_root_says_that_it_cannot_listen(engine, image):
-    # only the process that watches a container hears it, but for its logs
-    container = engine.start(image, ["sh", "-c", "echo hi; exec sleep 99"])
+def test_another_engine_of_the_same_root_asks_the_one_that_listens(engine, image):
+    container = engine.start(image, ["sh", "-c", "echo hi; read x; echo $x"], stdin_open=True)
     with pyengine.Engine(root=engine.root) as other:
         there = other.containers.get(container.id)
         assert first_words(there) == b"hi\n"
-        with pytest.raises(Unsupported, match="follow_logs"):
-            there.attach()
+        process = there.attach(stdin=True, logs=True)
+        process.stdin.write(b"ho\n")
+        assert process.stdout.read() == b"hi\nho\n"
+        assert process.wait().exit_code == 0
 
 
 def test_a_listener_that_reads_nothing_delays_the_program_and_loses_nothing(engine, image):

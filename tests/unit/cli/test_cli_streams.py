@@ -303,3 +303,13 @@ def test_the_third_time_a_command_is_asked_to_end_it_does():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert (done.returncode, done.stdout) == (-signal.SIGINT, b"2\non\n")
+
+
+def test_who_may_leave_leaves_with_the_detach_keys(typed, capfd):
+    _, keyboard = typed
+    keyboard.write(b"a\x10\x11b")
+    program = Program()
+    watcher = KeyWatcher(b"\x10\x11")
+    assert converse(program, reads=True, watcher=watcher, may_leave=True) is False
+    assert program.stdin.taken == b"a"
+    assert capfd.readouterr().err == ""

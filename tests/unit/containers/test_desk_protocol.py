@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +25,9 @@ anything = st.recursive(
     max_leaves=8,
 )
 packets = st.binary(max_size=200) | anything.map(
-    lambda value: __import__("json").dumps(value).encode()
+    lambda value: json.dumps(value).encode()
 )
+facts = st.dictionaries(st.sampled_from(["errno", "doing", "what", "kind"]), anything)
 ids = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 
@@ -40,11 +43,13 @@ def test_any_packet_is_understood_or_refused(read, packet):
 @given(
     answer=st.fixed_dictionaries(
         {"error": st.sampled_from(["InvalidRequest", "KernelError", "InUse"]) | anything},
-        optional={"fields": anything | st.dictionaries(st.sampled_from(["errno", "doing"]), anything)},
+        optional={
+            "fields": anything | st.dictionaries(st.sampled_from(["errno", "doing"]), anything)
+        },
     )
 )
 def test_any_error_that_is_told_raises_one_of_ours_that_can_be_shown(answer):
-    packet = __import__("json").dumps(answer).encode()
+    packet = json.dumps(answer).encode()
     with pytest.raises(EngineError) as raised:
         protocol.unpack_answer(packet)
     assert str(raised.value)
