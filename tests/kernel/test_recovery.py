@@ -73,7 +73,7 @@ def test_containers_of_a_killed_process_die_with_it_and_leave_nothing(stranger, 
     pids = [stranger.ask(f"engine.containers.get('{one}').inspect().pid") for one in ids]
     assert stranger.ask("engine.containers.get('c0').popen('sleep 4742').pid") > 0
     pidfds = [os.pidfd_open(pid) for pid in pids]
-    stranger.kill()
+    stranger.kill_with_guard()
     assert [ended(pidfd) for pidfd in pidfds] == [True] * 3
     for pidfd in pidfds:
         os.close(pidfd)
@@ -88,8 +88,9 @@ def test_containers_of_a_killed_process_die_with_it_and_leave_nothing(stranger, 
 def test_nobody_of_a_killed_process_s_containers_survives(stranger, root, survivors):
     script = "(trap '' TERM HUP; setsid sleep 4743 &) ; sleep 4743 & exec sleep 4743"
     stranger.ask(f'engine.start(image, ["sh", "-c", {script!r}], init=True).id')
-    stranger.tell("engine.containers.list()[0].exec('sleep 4743')")
-    stranger.kill()
+    stranger.tell("engine.containers.list()[0].popen('sleep 4743').pid")
+    assert int(stranger.hear()) > 0
+    stranger.kill_with_guard()
     with pyengine.Engine(root=root) as engine:
         engine.containers.list()
         assert survivors("sleep 4743") == []
@@ -155,7 +156,7 @@ def test_a_fork_that_outlives_its_engine_s_process_holds_nothing_up(stranger, ro
     child = stranger.ask("os.fork() or (time.monotonic() and __import__('signal').pause())")
     assert child > 0
     try:
-        stranger.kill()
+        stranger.kill_with_guard()
         with pyengine.Engine(root=root) as engine:
             assert engine.containers.list(all=True) == []
             assert in_kernel(one) == []
@@ -186,7 +187,7 @@ def test_what_was_half_made_is_nobody_s_container(root, image):
 def test_a_damaged_record_of_the_dead_is_no_obstacle(stranger, root):
     one = stranger.ask("engine.start(image, 'sleep 99').id")
     (owner,) = os.listdir(f"{root}/owners")
-    stranger.kill()
+    stranger.kill_with_guard()
     with open(f"{root}/owners/{owner}/{one}/container.json", "w") as file:
         file.write('{"version": 1, "spec": 7')
     with pyengine.Engine(root=root) as engine:
@@ -198,7 +199,7 @@ def test_many_may_recover_at_once(root, image):
     with Stranger(root, image) as dying:
         for _ in range(4):
             dying.ask("engine.start(image, 'sleep 99').id")
-        dying.kill()
+        dying.kill_with_guard()
     with ExitStack() as stack:
         living = [stack.enter_context(Stranger(root, image)) for _ in range(4)]
         for one in living:
@@ -341,3 +342,21 @@ def test_a_lock_that_another_holds_is_waited_for_no_longer_than_it_lives(strange
     stranger.kill()
     with pytest.raises(ContainerNotFound):
         theirs.wait(timeout=10)
+
+
+def test_staged_layers_and_levels_of_cgroups_of_the_dead_are_cleared_up(root, image):
+    with pyengine.Engine(root=root) as engine:
+        engine.run(image, "true")
+        for name in ("0" * 32 + ".12345678", "1" * 32 + ".12345678"):
+            os.makedirs(f"{root}/init/{name}/dev")
+        os.utime(f"{root}/init/{'0' * 32}.12345678", (0, 0))
+        levels = Hierarchy.probe().levels(f"{2**31 - 1}-0123456789ab")
+        made = [tree + path for tree, path in levels if os.path.isdir(os.path.dirname(tree + path))]
+        for path in made:
+            os.mkdir(path)
+        with pyengine.Engine(root=root) as another:
+            another.containers.list()
+        left = [name for name in os.listdir(f"{root}/init") if "." in name]
+        assert left == ["1" * 32 + ".12345678"]
+        assert [path for path in made if os.path.exists(path)] == []
+        assert made != []
