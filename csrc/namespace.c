@@ -49,6 +49,35 @@ static int make(void *arg, char *stack_top)
     return made;
 }
 
+struct call {
+    int process;
+    int family;
+};
+
+/* On a spawner thread, as above: a socket stays in the network namespace it was made in. */
+static int make_socket(void *arg, char *stack_top)
+{
+    const struct call *call = arg;
+    OWNED_FD home = (int)TRY(SYS(openat, AT_FDCWD, file_of(CLONE_NEWNET), O_RDONLY | O_CLOEXEC));
+
+    (void)stack_top;
+    TRY(SYS(setns, call->process, CLONE_NEWNET));
+    int made = (int)SYS(socket, call->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int back = (int)SYS(setns, home, CLONE_NEWNET);
+    if (made >= 0 && back < 0) {
+        close_fd(&made);
+        return back;
+    }
+    return made;
+}
+
+int pe_socket_beside(int process, int family)
+{
+    struct call call = {.process = process, .family = family};
+
+    return on_spawner(make_socket, &call);
+}
+
 int pe_new_namespace(uint64_t flag, int loopback)
 {
     struct wish wish = {.flag = flag, .loopback = loopback};
