@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pyengine.model.event import Event
     from pyengine.model.info import ContainerInfo
     from pyengine.model.log import LogLine
+    from pyengine.model.health import Health, HealthStatus, Probe
     from pyengine.model.mounting import bind, image_mount, overlay, tmpfs, volume
     from pyengine.model.mounts import Mount, MountKind, Recursion
     from pyengine.model.process_info import ProcessInfo, ProcessTable
@@ -83,6 +84,7 @@ _ROOMS = {
     "pyengine.model.info": "ContainerInfo",
     "pyengine.model.log": "LogLine",
     "pyengine.model.mounting": "bind image_mount overlay tmpfs volume",
+    "pyengine.model.health": "Health HealthStatus Probe",
     "pyengine.model.mounts": "Mount MountKind Recursion",
     "pyengine.model.process_info": "ProcessInfo ProcessTable",
     "pyengine.model.result": "Result",
@@ -124,7 +126,9 @@ __all__ = [
     "InUse",
     "InputWriter",
     "InvalidRequest",
+    "Health",
     "KernelError",
+    "HealthStatus",
     "LogConfig",
     "LogLine",
     "Mount",
@@ -143,6 +147,7 @@ __all__ = [
     "ProcessTable",
     "ProgramFailed",
     "PruneReport",
+    "Probe",
     "RateLimited",
     "Recursion",
     "RegistryError",

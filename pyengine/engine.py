@@ -33,6 +33,7 @@ __all__ = ["ContainerCollection", "Engine", "PruneReport"]
 
 _LEVELS = ("debug", "info", "warning", "error")
 
+_LISTED = (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
 
 @frozen
 class PruneReport:
@@ -61,7 +62,7 @@ class ContainerCollection:
         most = None if limit is None else integer(limit, "limit", -1, 1 << 31)
         infos = looking.all_infos(self._house, size=size)
         if not all and not (most and most > 0) and not wanted.asks_for_state:
-            infos = (info for info in infos if info.status in (Status.RUNNING, Status.PAUSED))
+            infos = (info for info in infos if info.status in _LISTED)
         found = wanted.select(infos, time.time())
         return found[:most] if most and most > 0 else found
 

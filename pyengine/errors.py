@@ -354,10 +354,12 @@ class NotReady(EngineError):
 
     condition: str
     logs: str = ""
+    why: str = ""
 
     def __str__(self) -> str:
         tail = self.logs[-500:]
-        return f"not ready: {self.condition}" + (f"; its last output: {tail}" if tail else "")
+        text = f"not ready: {self.condition}" + (f": {self.why}" if self.why else "")
+        return text + (f"; its last output: {tail}" if tail else "")
 
 
 class EngineClosed(EngineError):

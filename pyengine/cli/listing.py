@@ -93,7 +93,7 @@ def _row(summary: Mapping[str, Any], platform: str, truncates: bool, now: float)
         "Mounts": ",".join(mounts),
         "LocalVolumes": str(sum(mount["Type"] == "volume" for mount in summary["Mounts"])),
         "Networks": ",".join(summary["NetworkSettings"]["Networks"]),
-        "HealthStatus": "none",
+        "HealthStatus": summary.get("Health", {}).get("Status", "none"),
         "Platform": platform,
     }
     return Record(fields, Label=label_of(labels))

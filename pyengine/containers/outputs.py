@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pyengine.containers.house import House
-from pyengine.containers.logs import follow_logs, log_text, read_logs, require_readable
+from pyengine.containers.logs import LogFollower, follow_logs, log_text, read_logs, require_readable
 from pyengine.containers.recovery import watcher_lives
 from pyengine.errors import ContainerNotFound, EngineError
 from pyengine.linux.process import is_alive, open_process
@@ -40,7 +40,7 @@ def last_words(house: House, container_id: str) -> str:
         return ""
 
 
-def follow(house: House, container_id: str, **window: Any) -> Iterator[LogLine]:
+def follow(house: House, container_id: str, **window: Any) -> LogFollower:
     """The entries that are there, and those that come until the container ends.
 
     *window* is as `follow_logs` has it.

@@ -10,7 +10,7 @@ from pyengine.containers.house import House
 from pyengine.containers.running import Running
 from pyengine.containers.starting import Wishes, begin_new
 from pyengine.containers.supervisor import drive
-from pyengine.errors import TimedOut
+from pyengine.errors import InvalidRequest, TimedOut
 from pyengine.model.options import ContainerOptions
 from pyengine.model.result import Result
 
@@ -20,9 +20,14 @@ def run(
 ) -> Result:
     """Run a container to its end; without *keep* nothing of it is left.
 
-    Raises `TimedOut` with what it has said when *timeout* seconds were not enough; the
-    container has been killed then. Whatever is raised, it is removed.
+    One that is kept and has a restart policy may start again after that end. Raises
+    `InvalidRequest` for such a policy without *keep*, and `TimedOut` with what it has said when
+    *timeout* seconds were not enough; the container has been killed then. Whatever is raised, it
+    is removed.
     """
+    if options.restart[0] != "no" and not keep:
+        why = "what is removed at its end cannot start again"
+        raise InvalidRequest("restart", options.restart[0], expected="keep=True with it", why=why)
     deadline = None if timeout is None else time.monotonic() + timeout
     source = options.stdin
     given = source if isinstance(source, bytes) else b""

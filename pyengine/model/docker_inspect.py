@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from pyengine.model.docker_host_config import host_config, mount_points
+from pyengine.model.health import Health, HealthStatus
 from pyengine.model.info import ContainerInfo
 from pyengine.model.moments import rfc3339
 from pyengine.model.signals import signal_name
@@ -16,6 +17,11 @@ from pyengine.model.units import format_ago, format_duration
 NEVER = "0001-01-01T00:00:00Z"
 """What Go calls a moment that has not been, and what clients look for (pitfall 38)."""
 
+_HEALTH_WORDS = {
+    HealthStatus.STARTING: "health: starting",
+    HealthStatus.HEALTHY: "healthy",
+    HealthStatus.UNHEALTHY: "unhealthy",
+}
 _RUNNING = (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
 
 
@@ -27,7 +33,7 @@ def to_docker(info: ContainerInfo) -> dict[str, Any]:
         "Created": moment(spec.created),
         "Path": spec.argv[0] if spec.argv else "",
         "Args": list(spec.argv[1:]),
-        "State": _state(state),
+        "State": _state(state, info.health),
         "Image": "",  # the digest of an image: directories have none
         "ResolvConfPath": "",  # written inside the container's own file system
         "HostnamePath": "",
@@ -70,11 +76,14 @@ def to_docker_summary(info: ContainerInfo, now: float | None = None) -> dict[str
         "Ports": [],
         "Labels": dict(spec.labels),
         "State": str(info.status),
-        "Status": status_text(info.state, time.time() if now is None else now),
+        "Status": status_text(info.state, time.time() if now is None else now, info.health),
         "HostConfig": {"NetworkMode": spec.namespaces.network},
         "NetworkSettings": {"Networks": _networks(spec)},
         "Mounts": mount_points(spec.mounts),
     }
+    if info.health is not None:
+        streak = info.health.failing_streak
+        found["Health"] = {"Status": str(info.health.status), "FailingStreak": streak}
     if spec.annotations:
         found["HostConfig"]["Annotations"] = dict(spec.annotations)
     if info.size is not None:
@@ -82,8 +91,8 @@ def to_docker_summary(info: ContainerInfo, now: float | None = None) -> dict[str
     return found
 
 
-def status_text(state: ContainerState, now: float) -> str:
-    """What the container is doing, and since when, in docker's words.
+def status_text(state: ContainerState, now: float, health: Health | None = None) -> str:
+    """What the container is doing, since when, and how well it is, in docker's words.
 
     >>> status_text(ContainerState(Status.RUNNING, started=100.0), 220.0)
     'Up 2 minutes'
@@ -95,8 +104,10 @@ def status_text(state: ContainerState, now: float) -> str:
     if state.status is Status.RESTARTING:
         return f"Restarting ({state.exit_code}) {format_ago(now - state.finished)}"
     if state.status in _RUNNING:
-        paused = " (Paused)" if state.status is Status.PAUSED else ""
-        return f"Up {format_duration(now - state.started)}{paused}"
+        more = f" ({_HEALTH_WORDS[health.status]})" if health is not None else ""
+        if state.status is Status.PAUSED:
+            more = " (Paused)"
+        return f"Up {format_duration(now - state.started)}{more}"
     if state.status is Status.CREATED or not state.started:
         return "Created"
     return f"Exited ({state.exit_code}) {format_ago(now - state.finished)}"
@@ -125,8 +136,8 @@ def moment(seconds: float) -> str:
     return f"{text.rstrip('0').rstrip('.')}Z"
 
 
-def _state(state: ContainerState) -> dict[str, Any]:
-    return {
+def _state(state: ContainerState, health: Health | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
         "Status": str(state.status),
         "Running": state.status in _RUNNING,  # paused and restarting ones run, too
         "Paused": state.status is Status.PAUSED,
@@ -139,6 +150,21 @@ def _state(state: ContainerState) -> dict[str, Any]:
         "StartedAt": moment(state.started),
         "FinishedAt": moment(state.finished),
     }
+    if health is not None:
+        found["Health"] = {
+            "Status": str(health.status),
+            "FailingStreak": health.failing_streak,
+            "Log": [
+                {
+                    "Start": moment(probe.start),
+                    "End": moment(probe.end),
+                    "ExitCode": probe.exit_code,
+                    "Output": probe.output,
+                }
+                for probe in health.log
+            ],
+        }
+    return found
 
 
 def _config(spec: ContainerSpec) -> dict[str, Any]:

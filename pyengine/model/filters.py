@@ -114,6 +114,10 @@ def has_label(labels: Mapping[str, str], wanted: str) -> bool:
     return name in labels and (not equals or labels[name] == value)
 
 
+def _health(info: ContainerInfo) -> str:
+    return "none" if info.health is None else str(info.health.status)
+
+
 def _exited(info: ContainerInfo, values: tuple[str, ...], now: float) -> bool:
     ended = info.status in (Status.EXITED, Status.DEAD)
     return ended and str(info.state.exit_code) in values
@@ -147,7 +151,7 @@ _MATCHERS: dict[str, _Matcher] = {
     "exited": _exited,
     "expose": lambda info, values, now: _ports(info, values),
     "publish": lambda info, values, now: False,  # nothing is published in this version
-    "health": lambda info, values, now: "none" in values,
+    "health": lambda info, values, now: _health(info) in values,
     "id": lambda info, values, now: info.id.startswith(values),
     "is-task": lambda info, values, now: "true" not in values and "1" not in values,
     "isolation": lambda info, values, now: bool({"default", ""} & set(values)),

@@ -190,11 +190,6 @@ def _require_built(options: ContainerOptions) -> None:
     net.require_built_network(options.namespaces.network)
     for mount in options.mounts:
         require_built(mount)
-    if options.restart[0] != "no":
-        missing, remedy = "restart policies are not built yet", "start it again when it ends"
-        raise Unsupported(f"restart={options.restart[0]!r}", missing, remedy)
-    if options.health is not None:
-        lifecycle.require_no_health(options.health)
     if options.log is not None:
         lifecycle.require_built_log(options.log)
     if options.security.userns != "host":

@@ -66,13 +66,6 @@ def _probe_time(given: object, what: str) -> float:
     return seconds
 
 
-def require_no_health(check: HealthCheck) -> None:
-    """`Unsupported` if *check* is one that would have to be run."""
-    if check.test and check.test != ("NONE",):
-        remedy = "ask with container.exec, or wait with ready="
-        raise Unsupported("health=", "health checks are not built yet", remedy)
-
-
 def log(given: object) -> LogConfig:
     """A driver's name, or a `LogConfig` with options that make sense (rows C85 to C87)."""
     driver: object = given

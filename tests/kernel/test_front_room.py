@@ -128,8 +128,6 @@ def test_what_a_container_does_not_do_yet_says_so_with_a_way_out(engine, image, 
     assert caught.value.remedy
     with pytest.raises(Unsupported):
         _ = container.ports
-    with pytest.raises(Unsupported, match="health"):
-        container.wait("healthy")
 
 
 def test_an_engine_has_a_name_to_be_known_by(tmp_path, monkeypatch):

@@ -339,9 +339,3 @@ def test_a_change_that_is_refused_changes_nothing(engine, image, changes):
     assert re.match("50000", kernel_has(container, "cpu", "cpu.cfs_quota_us", "cpu.max"))
 
 
-def test_a_restart_policy_cannot_be_had_by_a_change_either(engine, image):
-    # O32
-    container = engine.create(image, "true")
-    with pytest.raises(Unsupported, match="restart"):
-        container.update(restart="always")
-    assert container.update(restart="no") == ()
