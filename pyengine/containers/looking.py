@@ -10,10 +10,10 @@ from attrs import evolve
 from pyengine.containers import recovery
 from pyengine.containers.house import House
 from pyengine.containers.running import Running
-from pyengine.errors import ContainerNotFound, StoreError, WrongState
+from pyengine.errors import ContainerNotFound, StoreError, Unsupported, WrongState
 from pyengine.linux.cgroup import Cgroup
 from pyengine.linux.process import has_ended, is_alive, open_process
-from pyengine.linux.processes import list_processes
+from pyengine.linux.processes import list_processes, namesakes
 from pyengine.model.health import Health, HealthStatus, is_checked
 from pyengine.model.info import ContainerInfo
 from pyengine.model.process_info import ProcessInfo
@@ -174,7 +174,15 @@ def processes(house: House, container_id: str) -> list[ProcessInfo]:
     if status_of(house, container_id) not in (Status.RUNNING, Status.PAUSED):
         hint = f"container {record.spec.id} is not running"
         raise WrongState(record.spec.name, str(status_of(house, container_id)), "list", hint)
-    return list_processes(cgroup_of(house, container_id).processes())
+    cgroup = cgroup_of(house, container_id)
+    if _is_nowhere(cgroup):
+        return list_processes(namesakes(house.catalog.state(container_id).pid))
+    return list_processes(cgroup.processes())
+
+
+def _is_nowhere(cgroup: Cgroup) -> bool:
+    """Whether no cgroup tree of the host is ours to write to."""
+    return cgroup.v2_path is None and not cgroup.v1_paths
 
 
 def stats(house: House, container_id: str, previous: Stats | None = None) -> Stats:
@@ -187,7 +195,11 @@ def stats(house: House, container_id: str, previous: Stats | None = None) -> Sta
     if state.status not in (Status.RUNNING, Status.PAUSED):
         return Stats()
     pid = None if record.spec.namespaces.network == "host" else state.pid
-    return sample(cgroup_of(house, container_id), network_pid=pid, previous=previous)
+    cgroup = cgroup_of(house, container_id)
+    if _is_nowhere(cgroup):
+        missing = "no cgroup of ours counts what it uses"
+        raise Unsupported("stats", missing, "run as root, or have a cgroup delegated by systemd")
+    return sample(cgroup, network_pid=pid, previous=previous)
 
 
 def watch_stats(house: House, container_id: str, interval: float) -> Iterator[Stats]:

@@ -42,6 +42,8 @@ def resolve_image(image: str, layout: Layout) -> Rootfs:
     `Unsupported` for images from registries and archives.
     """
     if image == "host:":
+        if os.geteuid() != 0:
+            _refuse_host()
         directory = "/"
     elif image.startswith("rootfs:"):
         directory = image.removeprefix("rootfs:")
@@ -54,6 +56,12 @@ def resolve_image(image: str, layout: Layout) -> Rootfs:
         )
     lowers = (_completing_layer(directory, layout), directory)
     return Rootfs((directory,), lowers, FROM_NOTHING, _is_below(layout.root, directory))
+
+
+def _refuse_host() -> None:
+    missing = "the kernel lets only root lay a container over directories with mounts below them"
+    remedy = "run as root, or use rootfs:/directory"
+    raise Unsupported("image 'host:' without root", missing, remedy)
 
 
 @lru_cache(maxsize=64)

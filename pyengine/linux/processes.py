@@ -25,6 +25,22 @@ def list_processes(pids: Iterable[int]) -> list[ProcessInfo]:
     return [process for process in found if process is not None]
 
 
+def namesakes(pid: int) -> list[int]:
+    """The processes in the pid namespace of *pid*, as far as this user may look."""
+    wanted = _pid_namespace(pid)
+    if not wanted:
+        return []
+    numbers = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return sorted(number for number in numbers if _pid_namespace(number) == wanted)
+
+
+def _pid_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:  # it has ended, or is not ours
+        return ""
+
+
 def _process(pid: int, booted: int, uptime: float, memory: int) -> ProcessInfo | None:
     try:
         stat = files.read(f"/proc/{pid}/stat", 4_096)

@@ -66,9 +66,10 @@ class Layout:
             return cls(path, _absolute(run) if run else path)
         if os.geteuid() == 0:
             return cls("/var/lib/pyengine", _absolute(run) if run else "/run/pyengine")
-        data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-        runtime = os.environ.get("XDG_RUNTIME_DIR") or f"{data}/pyengine"
-        return cls(f"{data}/pyengine", _absolute(run) if run else f"{runtime}/pyengine")
+        from pyengine.store.places import data_directory, run_directory  # nothing that root needs
+
+        data = data_directory()
+        return cls(data, _absolute(run) if run else run_directory(data))
 
     @property
     def owners(self) -> str:

@@ -152,8 +152,8 @@ def test_another_engine_of_the_same_user_can_execute_in_it(theirs):
     code = """
     import subprocess, sys
     container = engine.start(image, "sleep 100")
-    ask = "import pyengine, sys; there = pyengine.Engine(root=sys.argv[1]).containers;"
-    ask += "print(there.get(sys.argv[2]).exec('id -u').stdout)"
+    ask = "import pyengine, sys; there = pyengine.Engine(root=sys.argv[1]);"
+    ask += "print(there.containers.get(sys.argv[2]).exec('id -u').stdout)"
     words = sys.executable, "-c", ask, os.path.expanduser("~/engine"), container.id
     asked = subprocess.run(words, capture_output=True, text=True)
     answer = asked.stdout.split(), asked.stderr
@@ -235,3 +235,41 @@ def test_it_is_root_of_what_it_has_and_of_nothing_else(theirs):
     answer = [engine.run(image, ["sh", "-c", one]).exit_code == 0 for one in tries.split("; ")]
     """.strip()
     assert theirs(code) == [False] * 5
+
+
+def test_its_processes_are_found_without_a_cgroup(theirs):
+    code = """
+    container = engine.start(image, "sleep 47112")
+    engine.start(image, "sleep 47113")
+    answer = [process.command for process in container.top()]
+    """.strip()
+    assert theirs(code) == ["sleep 47112"]
+
+
+@pytest.mark.parametrize(
+    ("call", "missing"),
+    [
+        ("engine.run('host:', 'true')", "image 'host:' without root"),
+        ("engine.start(image, 'sleep 100').stats()", "stats"),
+        ("engine.start(image, 'sleep 100').pause()", "pause"),
+    ],
+)
+def test_what_cannot_be_had_yet_is_said(theirs, call, missing):
+    assert str(theirs(f"answer = refused(lambda: {call})")).startswith(f"Unsupported: {missing}")
+
+
+def test_without_runtime_directory_and_home_they_are_told_what_to_set(stranger):
+    code = "import pyengine; pyengine.Engine().containers.list()"
+    assert "set HOME, or choose one with root=" in stranger.python(code, HOME="").stderr
+
+
+def test_state_lies_below_the_home_by_itself(stranger):
+    code = f"""
+import pyengine
+with pyengine.Engine() as engine:
+    print(engine.info().root)
+    assert engine.run("rootfs:{stranger.home / "image"}", "true").exit_code == 0
+"""
+    told = stranger.python(code)
+    assert told.stdout == f"{stranger.home}/.local/share/pyengine\n", told.stderr
+    shutil.rmtree(f"/tmp/pyengine-{USER}")

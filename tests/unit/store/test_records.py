@@ -113,8 +113,7 @@ def test_where_things_lie_is_said_by_arguments_then_environment(tmp_path, monkey
     assert Layout.of(None, None) == Layout("/var/lib/pyengine", "/run/pyengine")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_DATA_HOME", "/d")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/r")
-    assert Layout.of(None, None) == Layout("/d/pyengine", "/r/pyengine")
+    assert Layout.of(None, "/r") == Layout("/d/pyengine", "/r")
 
 
 def test_a_name_has_one_holder_at_a_time(tmp_path):
