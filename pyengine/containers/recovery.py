@@ -1,6 +1,8 @@
 """What a process that died has left behind, put right when a root is opened.
 
-The kernel is believed first, the file second:
+Its guard has done most of it by then (csrc/ward.c, in the same order): this is for what a guard
+cannot know, and for one that was killed with its owner. The kernel is believed first, the file
+second:
 
 ==============================================  ==================================  ==============
 What is found                                   What it means                       What is done
@@ -11,6 +13,10 @@ an owner directory that somebody holds locked   its process lives               
                                                                                     goes with age
 … of a dead process (``.dead-``)                its removal is not done             it is done
 a container in such a directory                 it died with its process            killed, removed
+a cgroup level of such an owner                 so did all in it                    killed as one,
+                                                                                    removed before the
+                                                                                    directory
+an empty level whose owner is gone              all in it was put right             removed
 a container of ``none`` that says it runs,      its watcher was killed              killed, marked
 watched by a process that is gone                                                   as exited
 … and was started by a keeper                   its keeper was killed               nothing: the
@@ -18,6 +24,8 @@ watched by a process that is gone                                               
 a desk's socket whose owner is gone             its process was killed              removed
 a container's directory without a record        it was being made, or removed       removed
 a name whose container is gone                  its container was removed           given back
+a layer with a dot in its name                  it was being made                   it goes with age
+anything else                                   it is not ours                      nothing
 ==============================================  ==================================  ==============
 """
 
