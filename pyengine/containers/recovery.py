@@ -13,9 +13,8 @@ an owner directory that somebody holds locked   its process lives               
                                                                                     goes with age
 … of a dead process (``.dead-``)                its removal is not done             it is done
 a container in such a directory                 it died with its process            killed, removed
-a cgroup level of such an owner                 so did all in it                    killed as one,
-                                                                                    removed before the
-                                                                                    directory
+a cgroup level of such an owner                 so did all in it                    killed, and
+                                                                                    removed first
 an empty level whose owner is gone              all in it was put right             removed
 a container of ``none`` that says it runs,      its watcher was killed              killed, marked
 watched by a process that is gone                                                   as exited
