@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         WrongState,
     )
     from pyengine.events import EventStream
+    from pyengine.model.capabilities import Capabilities, Feature
     from pyengine.model.change import Change, ChangeKind
     from pyengine.model.event import Event
     from pyengine.model.info import ContainerInfo
@@ -79,6 +80,7 @@ _ROOMS = {
         "Unauthorized Unsupported VolumeNotFound WrongState"
     ),
     "pyengine.events": "EventStream",
+    "pyengine.model.capabilities": "Capabilities Feature",
     "pyengine.model.change": "Change ChangeKind",
     "pyengine.model.event": "Event",
     "pyengine.model.info": "ContainerInfo",
@@ -102,6 +104,7 @@ _HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()
 __all__ = [
     "AlreadyExists",
     "BuildFailed",
+    "Capabilities",
     "Change",
     "ChangeKind",
     "Container",
@@ -120,6 +123,7 @@ __all__ = [
     "EventStream",
     "ExecutableNotFound",
     "ExitStatus",
+    "Feature",
     "ForeignProcess",
     "HealthCheck",
     "ImageNotFound",

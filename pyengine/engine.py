@@ -29,6 +29,8 @@ from pyengine.store.layout import Layout
 if TYPE_CHECKING:
     import logging
 
+    from pyengine.model.capabilities import Capabilities
+
 __all__ = ["ContainerCollection", "Engine", "PruneReport"]
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -173,7 +175,7 @@ class Engine:
         self.images = _NotBuilt("images", _IMAGES)
         self.networks = _NotBuilt("networks", _NETWORKS)
         self.volumes = _NotBuilt("volumes", _VOLUMES)
-        _require(require)
+        _require(self._house, require)
 
     @property
     def root(self) -> str:
@@ -248,10 +250,15 @@ class Engine:
 
     # --- the engine itself ---
 
-    def capabilities(self) -> NoReturn:
-        """Not in this version: raises `Unsupported`."""
-        remedy = "name what you need in require=, and see what is refused"
-        raise Unsupported("capabilities()", "it is not built yet", remedy)
+    def capabilities(self) -> Capabilities:
+        """What this host allows, found out by trying; why not the rest, and what to do about it.
+
+        It takes some hundredths of a second, once. Raises `StoreError` and `NotPermitted` for a
+        root that cannot be used.
+        """
+        from pyengine.containers.capabilities import capabilities
+
+        return capabilities(self._house)
 
     def disk_usage(self) -> NoReturn:
         """Not in this version: raises `Unsupported`."""
@@ -328,8 +335,9 @@ def _logger(level: str) -> logging.Logger:
     return logger
 
 
-def _require(features: Iterable[str]) -> None:
-    for feature in (features,) if isinstance(features, str) else features:
-        from pyengine.containers.host_info import has_feature
+def _require(house: House, features: Iterable[str]) -> None:
+    wanted = (features,) if isinstance(features, str) else tuple(features)
+    if wanted:
+        from pyengine.containers.capabilities import require
 
-        has_feature(feature)
+        require(house, wanted)

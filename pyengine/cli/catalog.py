@@ -7,6 +7,7 @@ from importlib import import_module
 from pyengine.cli.verb import Verb
 
 _MODULES = {
+    "doctor": "doctor",
     "executing": "exec",
     "inspecting": "inspect diff top",
     "life": "stop restart kill pause unpause wait rename rm",

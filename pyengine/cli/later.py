@@ -27,7 +27,6 @@ MISSING: dict[str, tuple[str, str]] = {
     "config": _SWARM,
     "context": _CONTEXTS,
     "cp": _FILES,
-    "doctor": ("the host's examination is not built yet", "see what info says"),
     "export": _FILES,
     "history": _IMAGES,
     "image": _IMAGES,

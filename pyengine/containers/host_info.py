@@ -10,14 +10,11 @@ import time
 from pyengine.containers.host import host_facts
 from pyengine.containers.house import House
 from pyengine.containers.looking import all_infos
-from pyengine.errors import InvalidRequest, Unsupported
 from pyengine.linux import probe
-from pyengine.linux.cgroup import Hierarchy
 from pyengine.model.state import Status
 from pyengine.model.system import EngineInfo, VersionInfo
 
-_LIMITS = {"memory": "memory", "cpu": "cpu", "cpuset": "cpuset", "pids": "pids", "io": "blkio"}
-_ALWAYS = frozenset(("overlay", "seccomp", "pid", "mount", "uts", "ipc", "net", "cgroup"))
+_SECURITY = ("name=seccomp,profile=builtin", "name=cgroupns")
 
 
 def version_info() -> VersionInfo:
@@ -51,7 +48,7 @@ def engine_info(house: House) -> EngineInfo:
         cgroup_version=cgroups.version,
         cgroup_driver=cgroups.driver,
         controllers=cgroups.controllers,
-        security=("name=seccomp,profile=builtin", "name=cgroupns"),
+        security=(*_SECURITY, *(("name=rootless",) if os.geteuid() != 0 else ())),
         rootless=os.geteuid() != 0,
         warnings=_warnings(cgroups.controllers, house.events.trouble),
         time=time.time(),
@@ -74,20 +71,3 @@ def _warnings(controllers: tuple[str, ...], lost_events: str) -> tuple[str, ...]
     if lost_events:
         warnings.append(f"WARNING: Events were lost for others: {lost_events}")
     return tuple(warnings)
-
-
-def has_feature(feature: str) -> None:
-    """Raise `Unsupported` where this host cannot do *feature*, `InvalidRequest` for an unknown."""
-    if feature in _ALWAYS:
-        if os.geteuid() != 0:
-            raise Unsupported(feature, "engines without root are not built yet", "run as root")
-        return
-    if feature not in _LIMITS:
-        if feature in ("userns", "rootless", "networks", "volumes", "images", "builds"):
-            raise Unsupported(feature, "it is not built yet", "require less")
-        known = ", ".join(sorted({*_LIMITS, *_ALWAYS, "userns"}))
-        raise InvalidRequest("require", feature, expected=f"some of {known}")
-    found = Hierarchy.probe().describe().controllers
-    if _LIMITS[feature] not in found and feature not in found:
-        missing = f"this host gives us no {feature} controller"
-        raise Unsupported(feature, missing, "run as root, or have the controller delegated")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyengine.containers.health import Checks
     from pyengine.containers.restarting import Delay
     from pyengine.containers.running import Running
+    from pyengine.model.capabilities import Capabilities
     from pyengine.model.ids import IdMaps
     from pyengine.model.record import ContainerRecord
 
@@ -72,6 +73,7 @@ class House:
         self.alarms = Alarms()
         self._expected: dict[str, list[Expecting]] = {}
         self.logger: logging.Logger | None = None
+        self.capabilities: Capabilities | None = None  # of this host, once somebody has asked
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._no_input = -1

@@ -70,9 +70,10 @@ def test_an_engine_that_cannot_be_is_refused_at_once(tmp_path, options):
 
 
 def test_what_is_required_is_there_or_refused_with_a_way_out(tmp_path):
-    assert pyengine.Engine(root=tmp_path, require={"seccomp", "overlay", "pids"})
+    with pyengine.Engine(root=tmp_path, require={"seccomp", "overlay", "pids"}) as engine:
+        assert engine.capabilities().tier == "root"
     with pytest.raises(Unsupported, match="not built yet"):
-        pyengine.Engine(root=tmp_path, require="userns")
+        pyengine.Engine(root=tmp_path, require="networks")
     with pytest.raises(Unsupported, match="registries"):
         pyengine.Engine(root=tmp_path, registry_config="/x")
 
@@ -100,7 +101,6 @@ def test_what_happens_is_logged_only_where_it_was_asked_for(tmp_path, image, cap
         lambda engine: engine.login("ghcr.io", "me", "secret"),
         lambda engine: engine.serve(),
         lambda engine: engine.disk_usage(),
-        lambda engine: engine.capabilities(),
         lambda engine: engine.start("host:", "true", ready="soon"),
     ],
 )

@@ -23,6 +23,7 @@ def test_every_verb_tells_how_it_is_used(verb, form, capfd):
     out = capfd.readouterr().out
     assert out.startswith(f"\nUsage:  pyengine {verb}")
     assert f"  pyengine container {verb}" in out or verb in (
+        "doctor",
         "events",
         "info",
         "version",
