@@ -25,6 +25,8 @@ def record_end(house: House, running: Running) -> None:
         from pyengine.containers import health
 
         health.end(house, spec.id)
+    if running.cgroup.v2_path is None:
+        house.guard.drop(id(running))
     running.cgroup.remove()
     if house.keeps:
         streams.remove(house.layout, spec.id)
@@ -50,7 +52,7 @@ def _write_end(house: House, running: Running) -> bool:
             state = end_of(running, house.catalog.state(container_id))
             spec = house.catalog.record(container_id).spec  # its policy may have been updated
             if spec.restart != "no":
-                state = restarting.after(house, running, spec, state)
+                state = restarting.after(house, spec, state, running.duration)
             house.catalog.write_state(container_id, state)
     except ContainerNotFound:  # removed by force meanwhile
         return True

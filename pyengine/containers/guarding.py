@@ -46,7 +46,7 @@ class Guard:
         self._process: words.GuardProcess | None = None
         self.owner = ""  # the name of our owner directory, once it has one
         self._told: list[tuple[int, str, str]] = []
-        self._held: dict[int, tuple[int, ...]] = {}
+        self._held: dict[int, int] = {}
 
     # --- its life ---
 
@@ -71,6 +71,9 @@ class Guard:
         with self._lock:
             process, self._process = self._process, None
             self.owner = ""
+            held, self._held = self._held, {}
+        for pidfd in held.values():
+            os.close(pidfd)
         if process is not None:
             process.dismiss()
 
@@ -92,16 +95,20 @@ class Guard:
         self._add((words.FILE, directory, name))
 
     def hold(self, key: int, pidfd: int) -> None:
-        """Kill a process that is in no cgroup; *pidfd* stays open until `drop`. *key* is not 0."""
+        """Kill a process that is in no cgroup, until `drop`. *key* is a number of its, not 0."""
         with self._lock:
-            self._held[key] = (pidfd,)
+            self._held[key] = os.dup(pidfd)
             if self._process is not None:
                 self._process.tell(words.HOLD, fds=(pidfd,), key=key)
 
     def drop(self, key: int) -> None:
         """What was held has ended."""
         with self._lock:
-            if self._held.pop(key, None) is not None and self._process is not None:
+            pidfd = self._held.pop(key, None)
+            if pidfd is None:
+                return
+            os.close(pidfd)
+            if self._process is not None:
                 self._process.tell(words.DROP, key=key)
 
     def _add(self, *more: tuple[int, str, str]) -> None:
@@ -169,8 +176,8 @@ class Guard:
             os.close(owners)
         for word in self._told:
             self._tell(process, *word)
-        for key, fds in self._held.items():
-            process.tell(words.HOLD, fds=fds, key=key)
+        for key, pidfd in self._held.items():
+            process.tell(words.HOLD, fds=(pidfd,), key=key)
 
     def _tell(self, process: words.GuardProcess, op: int, directory: str, text: str) -> None:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
+from pyengine.containers import restarting
 from pyengine.containers.birth import Neighbour, Tools, give_birth
 from pyengine.containers.ending import abandon, kill, record_end
 from pyengine.containers.feeding import Feeder
@@ -72,7 +73,7 @@ def start(
         if status in _REFUSED:
             raise WrongState(record.spec.name, str(status), "start", _REFUSED[status])
         if house.delays:
-            house.delays.pop(container_id, None)
+            restarting.forget(house, container_id)
         running = _try(house, record, home, evolve(state, restarts=0))
     if stdin is not None and running.stdin >= 0:
         running.feeder = Feeder(stdin, running.open_stdin(), running.close_stdin)
@@ -85,6 +86,7 @@ def start_again(house: House, container_id: str) -> None:
     with house.catalog.locked(container_id) as home:
         state = house.catalog.state(container_id)
         if state.status is not Status.RESTARTING or not house.catalog.is_mine(state.watcher):
+            restarting.forget(house, container_id)
             return  # somebody has stopped it, or started it himself
         record = house.catalog.record(container_id)
         running = _try(house, record, home, evolve(state, status=Status.EXITED, watcher=""))
@@ -228,6 +230,8 @@ def _begin(
     for attachment in house.expected(spec.id):
         attachment.bind(running)
     house.running[spec.id] = running
+    if born.cgroup.v2_path is None and not house.keeps:
+        house.guard.hold(id(running), born.pidfd)
     if spec.health is not None:
         from pyengine.containers import health
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import time
 
 import pytest
 from strangers import Stranger
+from support import users
 
 import pyengine
 from pyengine.linux.cgroup import Cgroup, Hierarchy
@@ -203,6 +205,35 @@ def test_who_only_looks_has_no_guard(root):
     with pyengine.Engine(root=root) as engine:
         assert engine.containers.list(all=True) == []
         assert engine._house.guard.pid == 0
+
+
+def test_a_user_without_any_right_leaves_nothing_either(tmp_path, rootfs):
+    them = users.Stranger(tmp_path)
+    shutil.copytree(rootfs, them.home / "image", symlinks=True)
+    them.give(them.home / "image")
+    told = them.python(f"""
+import os, pyengine
+engine = pyengine.Engine(root=os.path.expanduser("~/engine"))
+image = "rootfs:{them.home}/image"
+engine.run(image, "true")
+one = engine.start(image, "sleep 4807", name="one")
+house = engine._house
+print(house.guard.pid, len(house.guard._held), one.inspect().pid, flush=True)
+os.kill(os.getpid(), 9)
+""")
+    assert told.returncode == -signal.SIGKILL, told.stderr
+    guard, held, pid = map(int, told.stdout.split())
+    assert held == 1  # what has no cgroup is held by its pidfd, as long as it runs
+    deadline = time.monotonic() + SLOWEST
+    for one in (guard, pid):
+        try:
+            pidfd = os.pidfd_open(one)
+        except ProcessLookupError:
+            continue
+        assert _ends(pidfd, deadline - time.monotonic())
+        os.close(pidfd)
+    assert os.listdir(them.home / "engine" / "owners") == []
+    assert os.listdir(them.home / "engine" / "names") == []
 
 
 # --- the guard itself ---
