@@ -6,9 +6,6 @@ import os
 import sys
 import sysconfig
 
-import attr
-
-import pyengine
 from pyengine.errors import Unsupported
 
 _BOOT = "import sys; sys.path[:0] = sys.argv[1].split(':'); del sys.argv[1]; "
@@ -25,8 +22,7 @@ def command(module: str, *words: str) -> tuple[str, ...]:
         raise Unsupported("a process of its own", missing, "run it from Python")
     if _is_installed():
         return (sys.executable, "-I", "-m", module, *words)
-    needed = pyengine, attr, sys.modules["_cffi_backend"]
-    homes = dict.fromkeys(map(_home_of, needed))
+    homes = dict.fromkeys(map(_home_of, ("pyengine", "attr", "_cffi_backend")))
     boot = f"{_BOOT}from {module} import main; sys.exit(main())"
     return (sys.executable, "-I", "-c", boot, ":".join(homes), *words)
 
@@ -39,11 +35,12 @@ def environment() -> tuple[str, ...]:
 
 
 def _is_installed() -> bool:
-    return _home_of(pyengine) in {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+    return _home_of("pyengine") in {sysconfig.get_path(name) for name in ("purelib", "platlib")}
 
 
-def _home_of(module: object) -> str:
-    path = os.path.abspath(str(getattr(module, "__file__", "")))
+def _home_of(module: str) -> str:
+    """The directory that *module*, which is imported, was found in."""
+    path = os.path.abspath(str(sys.modules[module].__file__))
     directory = os.path.dirname(path)
     is_package = os.path.basename(path).startswith("__init__.")
     return os.path.dirname(directory) if is_package else directory

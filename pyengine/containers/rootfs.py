@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from functools import lru_cache
@@ -103,6 +102,8 @@ def _completing_layer(directory: str, layout: Layout) -> str:
     found = tuple(_look(directory, path) for path in _DIRECTORIES)
     files = tuple(_look(directory, path) is not None for path in _FILES)
     links = tuple(_look(directory, link) is not None for link, _ in _LINKS)
+    import hashlib  # it brings OpenSSL, which a keeper that only adopts does without
+
     name = hashlib.sha256(repr((found, files, links)).encode()).hexdigest()[:32]
     layer = f"{layout.layers}/{name}"
     if not os.path.isdir(layer):

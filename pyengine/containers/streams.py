@@ -8,9 +8,8 @@ them (fifo(7)). Its input it opens for reading only, or it could never see the e
 from __future__ import annotations
 
 import os
-import shutil
+from contextlib import suppress
 
-from pyengine.errors import StoreError
 from pyengine.store import records
 from pyengine.store.layout import Layout
 
@@ -59,12 +58,16 @@ def reopen(layout: Layout, container_id: str) -> Ends:
 
 def remove(layout: Layout, container_id: str) -> None:
     """Give back the names of a program's streams."""
+    place = layout.streams(container_id)
     try:
-        shutil.rmtree(layout.streams(container_id))
+        for name in (*_OUTPUTS, _INPUT):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{place}/{name}")
+        os.rmdir(place)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StoreError(error.filename, error.strerror or str(error)) from error
+        records.refuse(place, error)
 
 
 def _blocking(path: str) -> int:

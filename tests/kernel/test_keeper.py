@@ -219,6 +219,32 @@ def test_an_error_there_is_the_same_error_here(engine, image):
         container.resize(-1, 2)
 
 
+def test_a_hundred_are_asked_from_a_second_process(stranger, engine, root):
+    made = stranger.ask(
+        "[engine.start(image, ['sh', '-c', 'echo up; exec sleep 600'], owner='none').id "
+        "for _ in range(100)]"
+    )
+    assert isinstance(made, list)
+    handles = [engine.containers.get(one) for one in made]
+    assert {one.exec("echo there").stdout for one in handles} == {"there\n"}
+    assert {next(one.follow_logs()).data for one in handles} == {b"up\n"}
+    keeper_pid = keeper_of(root)
+    assert _memory([keeper_pid, *(one.inspect().pid for one in handles)]) < 40 << 20
+    for one in handles:
+        one.stop(0)
+    assert {one.wait().exit_code for one in handles} == {137}
+
+
+def _memory(pids: list[int]) -> int:
+    """Bytes that these processes have, what they share counted once (proc_pid_smaps(5))."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+            found = [line.split()[1] for line in file if line.startswith("Pss:")]
+        total += int(found[0]) << 10
+    return total
+
+
 # --- when it is killed ---
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import unpack
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from situations import (
     FILTER,
@@ -144,6 +145,18 @@ def test_a_terminal_is_made_in_the_container_s_own_devpts(situation):
         assert step.flags == spec.console_size[0] << 16 | spec.console_size[1]
         own = "/dev" not in {mount.target for mount in spec.mounts}
         assert step.target == ("/dev/console" if own else "")
+
+
+@each_situation
+def test_a_program_that_is_kept_is_tied_to_nobody_once_it_runs(situation):
+    spec, around = situation
+    tied, kept = compile_plan(spec, around), compile_plan(spec, evolve(around, tied=False))
+    shares = spec.namespaces.pid.startswith("container:")
+    found = [step for step in kept.steps if step.op == "pdeathsig"]
+    # while it is born it is tied to the joiner, which it has to take back unless it is born anew
+    assert [(step.flags, step.fd) for step in found] == ([] if shares else [(0, -1)])
+    other = [[step for step in plan.steps if step.op != "pdeathsig"] for plan in (tied, kept)]
+    assert other[0] == other[1]
 
 
 # --- who gets what ---
