@@ -15,8 +15,10 @@ from pyengine.linux.native_joiner import Joiner, instruct
 from pyengine.linux.plan import Plan, Step
 
 _HARMLESS = frozenset(
-    "autofs binfmt_misc bpf configfs debugfs efivarfs fusectl pstore securityfs selinuxfs "
-    "tracefs".split()
+    (
+        *("autofs", "binfmt_misc", "bpf", "configfs", "debugfs", "efivarfs", "fusectl"),
+        *("pstore", "securityfs", "selinuxfs", "tracefs"),
+    )
 )
 """What every system mounts below /proc and /sys, on directories that are there for it."""
 
