@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyengine import ready as ready
     from pyengine.container import Container
     from pyengine.default import build, create, pull, run, start
     from pyengine.engine import ContainerCollection, Engine, PruneReport
@@ -50,9 +51,9 @@ if TYPE_CHECKING:
     from pyengine.model.capabilities import Capabilities, Feature
     from pyengine.model.change import Change, ChangeKind
     from pyengine.model.event import Event
+    from pyengine.model.health import Health, HealthStatus, Probe
     from pyengine.model.info import ContainerInfo
     from pyengine.model.log import LogLine
-    from pyengine.model.health import Health, HealthStatus, Probe
     from pyengine.model.mounting import bind, image_mount, overlay, tmpfs, volume
     from pyengine.model.mounts import Mount, MountKind, Recursion
     from pyengine.model.process_info import ProcessInfo, ProcessTable
@@ -83,10 +84,10 @@ _ROOMS = {
     "pyengine.model.capabilities": "Capabilities Feature",
     "pyengine.model.change": "Change ChangeKind",
     "pyengine.model.event": "Event",
+    "pyengine.model.health": "Health HealthStatus Probe",
     "pyengine.model.info": "ContainerInfo",
     "pyengine.model.log": "LogLine",
     "pyengine.model.mounting": "bind image_mount overlay tmpfs volume",
-    "pyengine.model.health": "Health HealthStatus Probe",
     "pyengine.model.mounts": "Mount MountKind Recursion",
     "pyengine.model.process_info": "ProcessInfo ProcessTable",
     "pyengine.model.result": "Result",
@@ -125,14 +126,14 @@ __all__ = [
     "ExitStatus",
     "Feature",
     "ForeignProcess",
+    "Health",
     "HealthCheck",
+    "HealthStatus",
     "ImageNotFound",
     "InUse",
     "InputWriter",
     "InvalidRequest",
-    "Health",
     "KernelError",
-    "HealthStatus",
     "LogConfig",
     "LogLine",
     "Mount",
@@ -146,12 +147,12 @@ __all__ = [
     "OomKilled",
     "OutputChunk",
     "PortInUse",
+    "Probe",
     "Process",
     "ProcessInfo",
     "ProcessTable",
     "ProgramFailed",
     "PruneReport",
-    "Probe",
     "RateLimited",
     "Recursion",
     "RegistryError",
@@ -186,6 +187,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "ready":
+        import pyengine.ready as ready
+
+        return ready
     room = _HOMES.get(name)
     if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -196,4 +201,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "ready"})

@@ -89,13 +89,27 @@ class Container:
 
     # --- life ---
 
-    def start(self, *, timeout: float | None = None, owner: str | None = None) -> None:
+    def start(
+        self,
+        *,
+        timeout: float | None = None,
+        owner: str | None = None,
+        ready: object = None,
+    ) -> None:
         """Start its program; *owner* ``"process"`` ties this run to the calling process.
+
+        With *ready*, a condition of `pyengine.ready`, return when that is true; if the program
+        ends before, or *timeout* seconds pass, it is ended and `NotReady` raised.
 
         Raises `WrongState` where it runs, and `ExecutableNotFound`, `NotExecutable`,
         `InvalidRequest` or `KernelError` where it cannot start; its state tells then too.
         A start takes milliseconds: *timeout* seconds are checked when it is done.
         """
+        if ready is not None:
+            from pyengine.containers.readiness import start_and_await
+
+            start_and_await(self._house, self.id, ready, timeout, owner)
+            return
         starting.start_in_time(self._house, self.id, timeout=timeout, owner=owner)
 
     def stop(self, timeout: float | None = None, *, signal: str | int | None = None) -> None:

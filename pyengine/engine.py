@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ContainerCollection", "Engine", "PruneReport"]
 
+_LISTED = (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
 _LEVELS = ("debug", "info", "warning", "error")
 
-_LISTED = (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
 
 @frozen
 class PruneReport:
@@ -215,10 +215,17 @@ class Engine:
         ready: object = None,
         **options: object,
     ) -> Container:
-        """Make a container and start it; what cannot start is removed again. As `run`."""
-        if ready is not None:
-            raise Unsupported("ready=", "conditions are not built yet", "poll it with exec()")
+        """Make a container and start it; what cannot start is removed again. As `run`.
+
+        With *ready*, a condition of `pyengine.ready`, it returns when that is true. If the
+        container ends before, or *timeout* seconds pass, it is removed and `NotReady` raised.
+        """
         asked = self._options(image, command, options)
+        if ready is not None:
+            from pyengine.containers.readiness import create_and_await
+
+            container_id = create_and_await(self._house, asked, ready, timeout)
+            return Container(container_id, self._house)
         container_id = starting.create_and_start(self._house, asked, timeout=timeout)
         return Container(container_id, self._house)
 

@@ -8,6 +8,7 @@ What is found                  What is done
 its program runs               it is watched again; how it ends the kernel tells (Linux 6.15)
 … with a terminal              the same, but the terminal went with the keeper: it got SIGHUP
 its program is gone            what it said last is lost, and so is how it ended: exit code 255
+it waits to start again        it waits as after a first end
 =============================  ==================================================================
 """
 
@@ -17,7 +18,7 @@ import time
 
 from attrs import evolve
 
-from pyengine.containers import recovery, streams
+from pyengine.containers import health, recovery, restarting, streams
 from pyengine.containers.birth import Born, Streams
 from pyengine.containers.ending import record_end
 from pyengine.containers.house import House
@@ -52,6 +53,9 @@ def _adopt(house: House, container_id: str) -> None:
             if not recovery.is_orphaned(house.layout, state):
                 return
             record = house.catalog.record(container_id)
+            if state.status is Status.RESTARTING:
+                house.catalog.write_state(container_id, restarting.wait(house, container_id, state))
+                return
             pidfd = open_process(state.pid, state.start_time)
             if pidfd is None:
                 _write_lost(house, record, state)
@@ -60,6 +64,8 @@ def _adopt(house: House, container_id: str) -> None:
             mine = evolve(state, watcher=house.catalog.owner)
             house.catalog.write_state(container_id, mine)
             house.running[container_id] = running
+            if record.spec.health is not None:
+                health.begin(house, running)
     except ContainerNotFound:
         return
     house.supervisor.watch(running)
@@ -107,5 +113,7 @@ def _write_lost(house: House, record: ContainerRecord, state: ContainerState) ->
         watcher="",
         kept=False,
     )
-    house.catalog.write_state(record.spec.id, lost)
     house.tell("die", record, exitCode=str(recovery.LOST_EXIT))
+    if record.spec.restart != "no":
+        lost = restarting.after(house, record.spec, lost, lost.finished - lost.started)
+    house.catalog.write_state(record.spec.id, lost)

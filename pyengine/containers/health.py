@@ -60,7 +60,9 @@ class Checks:
         self._check = check
         self._id = running.spec.id
         self._options = JoinOptions(argv_of(check))
-        self._health = Health(run=house.catalog.state(self._id).started)
+        state = house.catalog.state(self._id)
+        known = health_of(house, running.spec, state)  # who takes it on goes on asking
+        self._health = known or Health(run=state.started)
         self._writing = threading.Lock()
         self._alarm = 0
         self._is_over = False
@@ -84,17 +86,16 @@ class Checks:
             self.wait()
             return
         started, heard = time.time(), _Heard()
+        self._alarm = self._house.alarms.after(self._check.timeout, heard.give_up)
         try:
             execution = join(self._house, self._id, self._options)
         except EngineError as error:
+            self._house.alarms.cancel(self._alarm)
             self._conclude(Probe(started, time.time(), TIMED_OUT, str(error)))
             return
+        heard.execution = execution  # the thread that would give it up is this one
         execution.collect(heard.hear, b"")
-        end = partial(self._ended, execution, heard, started)
-        execution.on_done = end
-        self._alarm = self._house.alarms.after(
-            self._check.timeout, partial(_kill, execution, heard)
-        )
+        execution.on_done = partial(self._ended, execution, heard, started)
         self._house.supervisor.watch(execution)
 
     def _ended(self, execution: Execution, heard: _Heard, started: float) -> None:
@@ -143,20 +144,22 @@ class Checks:
 
 
 class _Heard:
-    """The beginning of what a probe says."""
+    """The beginning of what a probe says, and whether it took too long to say it."""
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.was_too_late = False
+        self.execution: Execution | None = None
 
     def hear(self, stream: str, data: bytes, time_ns: int) -> bool:
         self.data += data[: max(0, MOST_OUTPUT + 1 - len(self.data))]
         return True
 
-
-def _kill(execution: Execution, heard: _Heard) -> None:
-    heard.was_too_late = True
-    execution.kill()
+    def give_up(self) -> None:
+        """End the probe."""
+        self.was_too_late = True
+        if self.execution is not None:
+            self.execution.kill()
 
 
 def wait_healthy(house: House, container_id: str, timeout: float | None) -> ExitStatus:

@@ -30,8 +30,8 @@ def state_of(house: House, container_id: str) -> ContainerState:
     if state.status not in (Status.RUNNING, Status.PAUSED):
         if state.status is not Status.RESTARTING:
             return state
-        lives = recovery.watcher_lives(house.layout, state.watcher)
-        return state if lives else evolve(state, status=Status.EXITED)
+        goes_on = state.kept or recovery.watcher_lives(house.layout, state.watcher)
+        return state if goes_on else evolve(state, status=Status.EXITED)
     running = house.running.get(container_id)
     if running is not None and running.born.pid == state.pid:
         dead = running.is_over  # we hold its pidfd: its number cannot be anybody else's

@@ -143,8 +143,8 @@ def end_cgroup(hierarchy: Hierarchy, container_id: str, parent: str, level: str 
 
 def is_orphaned(layout: Layout, state: ContainerState) -> bool:
     """Whether it says of a container that a keeper watches it who is gone."""
-    is_watched = state.kept and state.status in (Status.RUNNING, Status.PAUSED)
-    return is_watched and not watcher_lives(layout, state.watcher)
+    lively = Status.RUNNING, Status.PAUSED, Status.RESTARTING
+    return state.kept and state.status in lively and not watcher_lives(layout, state.watcher)
 
 
 def settle(
@@ -168,11 +168,11 @@ def settle(
         watchers[state.watcher] = watcher_lives(layout, state.watcher)
     if watchers[state.watcher]:
         return False
+    if state.kept:
+        return True
     if state.status is Status.RESTARTING:  # nothing runs, and how it ended is known
         records.write(home.state, evolve(state, status=Status.EXITED, watcher=""))
         return False
-    if state.kept:
-        return True
     parent = _cgroup_parent(layout, STEADY, container_id)
     end_cgroup(hierarchy, container_id, parent, state.watcher)
     exited = evolve(

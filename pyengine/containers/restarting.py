@@ -12,9 +12,8 @@ from functools import partial
 from attrs import evolve, frozen
 
 from pyengine.containers.house import House
-from pyengine.containers.running import Running
 from pyengine.errors import ContainerNotFound, EngineError
-from pyengine.model.restart import next_delay, starts_again
+from pyengine.model.restart import FIRST_DELAY, next_delay, starts_again
 from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState, Status
 
@@ -27,14 +26,12 @@ class Delay:
     alarm: int
 
 
-def after(
-    house: House, running: Running, spec: ContainerSpec, state: ContainerState
-) -> ContainerState:
+def after(house: House, spec: ContainerSpec, state: ContainerState, ran: float) -> ContainerState:
     """The state of a container whose program has ended: *state*, or that it starts again.
 
-    *spec* is what the container is by now. Its lock is held.
+    *spec* is what the container is by now; it *ran* so many seconds. Its lock is held.
     """
-    again = starts_again(
+    is_wanted = starts_again(
         spec.restart,
         spec.restart_retries,
         exit_code=state.exit_code,
@@ -42,17 +39,19 @@ def after(
         stopped_by_hand=state.stopped_by_hand,
     )
     last = house.delays.pop(spec.id, None)
-    if not again or house.alarms.is_closed:
+    if not is_wanted or house.alarms.is_closed:
         return state
-    seconds = next_delay(last.seconds if last else 0.0, running.duration)
-    alarm = house.alarms.after(seconds, partial(_start, house, spec.id))
-    house.delays[spec.id] = Delay(seconds, alarm)
-    return evolve(
-        state,
-        status=Status.RESTARTING,
-        restarts=state.restarts + 1,
-        watcher=house.catalog.owner,
-    )
+    again = evolve(state, status=Status.RESTARTING, restarts=state.restarts + 1)
+    return wait(house, spec.id, again, next_delay(last.seconds if last else 0.0, ran))
+
+
+def wait(
+    house: House, container_id: str, state: ContainerState, seconds: float = FIRST_DELAY
+) -> ContainerState:
+    """Start it again in so many *seconds*; the state to be written down meanwhile."""
+    alarm = house.alarms.after(seconds, partial(_start, house, container_id))
+    house.delays[container_id] = Delay(seconds, alarm)
+    return evolve(state, watcher=house.catalog.owner, kept=house.keeps)
 
 
 def _start(house: House, container_id: str) -> None:
@@ -78,7 +77,7 @@ def forget(house: House, container_id: str) -> None:
 def give_up(state: ContainerState, *, by_hand: bool) -> ContainerState:
     """The state of one that waited to start again, and does not any more."""
     stopped = state.stopped_by_hand or by_hand
-    return evolve(state, status=Status.EXITED, stopped_by_hand=stopped, watcher="")
+    return evolve(state, status=Status.EXITED, stopped_by_hand=stopped, watcher="", kept=False)
 
 
 def settle(house: House, container_id: str) -> None:

@@ -41,16 +41,3 @@ def starts_again(
     if policy == "on-failure":
         return exit_code != 0 and (most == 0 or restarts < most)
     return policy in ("always", "unless-stopped")
-
-
-def starts_with_its_keeper(
-    policy: str, most: int, *, exit_code: int, restarts: int, stopped_by_hand: bool
-) -> bool:
-    """The same where nobody watched the container until now, as after a reboot.
-
-    ``always`` means then, too, what somebody had stopped.
-    """
-    by_hand = stopped_by_hand and policy != "always"
-    return starts_again(
-        policy, most, exit_code=exit_code, restarts=restarts, stopped_by_hand=by_hand
-    )

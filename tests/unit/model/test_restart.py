@@ -12,7 +12,6 @@ from pyengine.model.restart import (
     STEADY_AFTER,
     next_delay,
     starts_again,
-    starts_with_its_keeper,
 )
 
 policies = some.sampled_from(("no", "always", "unless-stopped", "on-failure"))
@@ -69,16 +68,3 @@ def test_on_failure_tries_so_often_and_only_after_a_failure(most, code):
 @given(some.integers(1, 255), some.integers(0, 1 << 31))
 def test_on_failure_without_a_number_never_gives_up(code, restarts):
     assert starts_again("on-failure", 0, exit_code=code, restarts=restarts, stopped_by_hand=False)
-
-
-@given(policies, counts, codes, counts, some.booleans())
-def test_only_always_means_after_a_reboot_what_was_stopped(policy, most, code, restarts, by_hand):
-    found = starts_with_its_keeper(
-        policy, most, exit_code=code, restarts=restarts, stopped_by_hand=by_hand
-    )
-    if policy == "always":
-        assert found
-    else:
-        assert found == starts_again(
-            policy, most, exit_code=code, restarts=restarts, stopped_by_hand=by_hand
-        )
