@@ -27,6 +27,9 @@ __all__ = ["Event", "EventFilter", "EventLog", "EventStream"]
 LONGEST = 64 << 10
 """Bytes of an event with all its attributes; of a longer one only some are kept."""
 
+MOST_WAITING = 4096
+"""So many wait for whoever writes them later; one more is written by who tells it."""
+
 _KEPT = ("image", "name")
 _Attributes = Mapping[str, str] | Callable[[], Mapping[str, str]]
 _Raw = tuple[str, str, str, _Attributes, int]
@@ -72,7 +75,9 @@ class EventLog:
         with self._lock:  # time is taken inside: the order of the log is that of its times
             is_first = not self._waiting
             self._waiting.append((type, action, actor_id, attributes, time.time_ns()))
-            is_urgent = self._heard and any(not one._ended for one in self._listeners)
+            is_urgent = len(self._waiting) >= MOST_WAITING or (
+                self._heard and any(not one._ended for one in self._listeners)
+            )
         if is_urgent:
             self.write()
         elif is_first:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyengine.errors import ForeignProcess, InvalidRequest, StoreError, TimedOut
-from pyengine.events import LONGEST, Event, EventFilter, EventLog
+from pyengine.events import LONGEST, MOST_WAITING, Event, EventFilter, EventLog
 from pyengine.store.journal import NAME
 
 
@@ -144,6 +144,15 @@ def test_where_nobody_listens_nothing_is_written_until_somebody_has_time(tmp_pat
     assert len(work) == 1
     log.close()
     assert (tmp_path / "events" / NAME).read_bytes().count(b"\n") == 3
+
+
+def test_where_nobody_has_time_to_write_memory_does_not_fill_up(tmp_path):
+    log = EventLog(f"{tmp_path}/events")
+    for _ in range(MOST_WAITING + 10):
+        log.emit("container", "top", "4f2a")
+    assert len(log._waiting) < MOST_WAITING
+    log.close()
+    assert len(list(log.stream(since=0))) == MOST_WAITING + 10
 
 
 def test_an_engine_in_which_nothing_happens_writes_nothing(tmp_path):
