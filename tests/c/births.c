@@ -384,6 +384,30 @@ static void end_joiner(int engine, struct pe_child *joiner)
     close(joiner->pidfd);
 }
 
+TEST(a_joiner_with_users_of_its_own_waits_for_their_ids)
+{
+    struct pe_child joiner;
+    struct pe_said heard;
+    struct pe_end end;
+    int ends[2], itself = program("JOINER");
+
+    SAME(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    SAME(pe_start_joiner(itself, ends[1], ~0ULL, 1, &joiner), 0);
+    close(ends[1]);
+    close(itself);
+    SAME(pe_hear(ends[0], &heard), 0);
+    SAME(heard.word, PE_WAITS);
+    SAME(heard.pid, joiner.pid);
+    SAME(write(ends[0], "\1", 1), 1); /* nobody has mapped any */
+    SAME(pe_hear(ends[0], &heard), 0);
+    SAME(heard.word, PE_FAILED);
+    CHECK(heard.error == EINVAL || heard.error == EPERM);
+    SAME(pe_wait(joiner.pidfd, 0, &end), 1);
+    SAME(end.status, 1);
+    close(joiner.pidfd);
+    close(ends[0]);
+}
+
 TEST(the_joiner_gives_birth_for_us)
 {
     struct pe_child joiner, child = {.pidfd = -1};

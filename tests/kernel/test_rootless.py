@@ -172,7 +172,7 @@ def test_a_run_that_takes_too_long_is_killed_without_a_cgroup(theirs):
     assert theirs(code) == ["TimedOut", "TimedOut", True]
 
 
-def test_what_it_dies_with_its_engine(stranger, survivors):
+def test_it_dies_with_its_engine(stranger, survivors):
     code = _FRAME.format(
         image=stranger.home / "image",
         root="killed",
@@ -273,3 +273,18 @@ with pyengine.Engine() as engine:
     told = stranger.python(code)
     assert told.stdout == f"{stranger.home}/.local/share/pyengine\n", told.stderr
     shutil.rmtree(f"/tmp/pyengine-{USER}")
+
+
+def test_a_container_of_nobody_runs_on_and_any_process_of_the_user_is_served(stranger):
+    frame = _FRAME.format
+    there = {"image": stranger.home / "image", "root": "kept"}
+    begin = 'engine.start(image, "sleep 47114", owner="none", name="kept"); answer = ""'
+    assert stranger.python(frame(code=begin, **there)).returncode == 0
+    end = """
+    container = engine.containers.get("kept")
+    answer = container.exec("id -u").stdout
+    container.stop(timeout=0)
+    container.remove()
+    """.strip()
+    told = stranger.python(frame(code=end, **there))
+    assert told.stdout == '"0\\n"\n', told.stderr
