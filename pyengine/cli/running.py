@@ -52,6 +52,8 @@ def run(call: Call) -> int:
     if tty and (size := terminal.size()) is not None:
         request.options["console_size"] = size
     removes = given.is_set("rm")
+    # what shall start again outlives this command: then a keeper watches it from the beginning
+    watched_by = "process" if given.text("restart") in ("", "no") else "none"
     with call.engine() as engine:
         container = _make(engine, given, request, "process" if removes else "none")
         forward = container.kill if given.is_set("sig-proxy", default=True) else None
@@ -60,7 +62,7 @@ def run(call: Call) -> int:
                 stdin=streams.stdin, stdout=streams.stdout, stderr=streams.stderr
             )
             try:
-                container.start(owner="process")
+                container.start(owner=watched_by)
             except EngineError:
                 if removes:
                     _remove(container)

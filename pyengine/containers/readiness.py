@@ -300,10 +300,13 @@ class _HttpObserver(_PortObserver):
         self._status = str(wanted.status).encode()
 
     def is_answered(self, inside: socket.socket) -> bool:
+        patience = time.monotonic() + self.beside.patience()
         inside.sendall(self._request)
         heard = b""
         while b"\n" not in heard and len(heard) < 4096 and (data := inside.recv(4096)):
             heard += data
+            # who says one letter at a time does not get the time of as many answers
+            inside.settimeout(max(patience - time.monotonic(), 0.001))
         words = heard.split(None, 2)
         return len(words) > 1 and words[0].startswith(b"HTTP/") and words[1] == self._status
 

@@ -101,7 +101,6 @@ def test_what_happens_is_logged_only_where_it_was_asked_for(tmp_path, image, cap
         lambda engine: engine.login("ghcr.io", "me", "secret"),
         lambda engine: engine.serve(),
         lambda engine: engine.disk_usage(),
-        lambda engine: engine.start("host:", "true", ready="soon"),
     ],
 )
 def test_what_an_engine_does_not_do_yet_says_so_with_a_way_out(engine, ask):

@@ -53,6 +53,15 @@ def test_an_answer_has_the_status_that_is_wanted(engine, image):
         engine.start(image, ["sh", "-c", SERVER], ready=wrong, timeout=1)
 
 
+def test_who_answers_letter_by_letter_does_not_stretch_the_time(engine, image):
+    answer = "while :; do printf x; sleep 0.05; done"
+    script = f"exec nc -ll -p 8080 -e sh -c '{answer}'"
+    before = time.monotonic()
+    with pytest.raises(NotReady, match="too long"):
+        engine.start(image, ["sh", "-c", script], ready=ready.http("/", port=8080), timeout=0.5)
+    assert time.monotonic() - before < 5
+
+
 def test_a_program_inside_says_that_it_is_ready(engine, image):
     script = "sleep 0.1; touch /up; exec sleep 99"
     assert start(engine, image, script, ready.exec(["test", "-e", "/up"])).status == "running"
