@@ -14,6 +14,7 @@ from pyengine.linux import native
 from pyengine.linux import native_guard as words
 from pyengine.linux.cgroup import Hierarchy
 from pyengine.store.layout import Layout
+from pyengine.store.owners import STAGED
 
 
 class _Company(Protocol):
@@ -57,6 +58,7 @@ class Guard:
             self._told = [
                 *((words.TREE, tree, path[1:]) for tree, path in self._hierarchy.levels(owner)),
                 (words.LINKS, self._layout.names, ""),
+                (words.FILE, self._layout.owners, f"{STAGED}{owner}"),  # killed while it is made
             ]
             self._start()
 

@@ -201,6 +201,17 @@ def test_an_owner_that_leaves_in_order_needs_no_guard_any_more(stranger, estate,
     assert _everything_is_gone(estate, survivors)
 
 
+def test_who_dies_while_his_place_is_being_made_leaves_nothing(root, image):
+    with Stranger(root, image) as stranger:
+        code = "from pyengine.store import records; records.write = lambda *_: os._exit(3)"
+        stranger.tell(f"exec({code!r}) or engine.create(image, 'true')")
+        assert stranger.leave() == 3
+    deadline = time.monotonic() + SLOWEST
+    while os.listdir(f"{root}/owners") and time.monotonic() < deadline:
+        os.sched_yield()
+    assert os.listdir(f"{root}/owners") == []
+
+
 def test_who_only_looks_has_no_guard(root):
     with pyengine.Engine(root=root) as engine:
         assert engine.containers.list(all=True) == []
