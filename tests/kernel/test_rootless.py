@@ -288,3 +288,22 @@ def test_a_container_of_nobody_runs_on_and_any_process_of_the_user_is_served(str
     """.strip()
     told = stranger.python(frame(code=end, **there))
     assert told.stdout == '"0\\n"\n', told.stderr
+
+
+def test_where_there_is_no_user_namespace_to_be_had_that_is_said(stranger):
+    forbid = (
+        "import ctypes; assert ctypes.CDLL(None).unshare(0x10000000) == 0;"
+        "open('/proc/sys/user/max_user_namespaces', 'w').write('0')\n"
+    )
+    code = _FRAME.format(
+        image=stranger.home / "image",
+        root="forbidden",
+        code='answer = refused(lambda: engine.run(image, "true"))',
+    )
+    told = stranger.python(forbid + code)
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout) == (
+        "Unsupported: containers without root is not supported: this host gives us no user "
+        "namespace (No space left on device); have them allowed (sysctl "
+        "user.max_user_namespaces), or run as root"
+    )
