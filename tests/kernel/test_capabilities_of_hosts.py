@@ -143,3 +143,32 @@ def test_what_is_required_and_refused_says_the_same(engine, tmp_path):
         assert "userns" in other.capabilities()
     with pytest.raises(pyengine.InvalidRequest, match="some of"):
         pyengine.Engine(root=tmp_path / "other", require={"magic"})
+
+
+def test_what_the_engine_says_of_itself_agrees_with_what_was_tried(engine):
+    found, told = engine.capabilities(), engine.info()
+    lacking = {name for name in ("memory", "cpu", "cpuset", "pids") if name not in found}
+    assert {line.split()[2] for line in told.warnings if "limit support" in line} == lacking
+    assert told.rootless == (found.tier in ("subids", "single"))
+    assert ("name=rootless" in told.security) == told.rootless
+
+
+def test_without_cgroups_to_write_to_the_engine_says_the_same_of_itself(engine, tmp_path):
+    script = """
+import pyengine
+with pyengine.Engine(root="/doctor/root") as engine:
+    found, told = engine.capabilities(), engine.info()
+print(sorted(name for name in ("memory", "cpu", "cpuset", "pids") if name not in found))
+print(sorted(line.split()[2] for line in told.warnings if "limit support" in line))
+"""
+    (tmp_path / "doctor").mkdir()
+    result = engine.run(
+        "host:",
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": HOME, "PATH": os.environ["PATH"]},
+        volumes=[f"{tmp_path / 'doctor'}:/doctor"],
+        cap_add=["ALL"],
+        **OPEN,
+    )
+    tried, said = result.stdout.splitlines()
+    assert tried == said != "[]"
