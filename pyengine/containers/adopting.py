@@ -14,6 +14,8 @@ it waits to start again        it waits as after a first end
 
 from __future__ import annotations
 
+import select
+import threading
 import time
 
 from attrs import evolve
@@ -24,6 +26,7 @@ from pyengine.containers.ending import record_end
 from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
 from pyengine.containers.looking import cgroup_of
+from pyengine.containers.pump import PAUSE
 from pyengine.containers.running import Running
 from pyengine.containers.starting import log_of
 from pyengine.errors import ContainerNotFound, EngineError
@@ -32,6 +35,9 @@ from pyengine.model.record import ContainerRecord
 from pyengine.model.state import ContainerState, Status
 from pyengine.store import owners
 from pyengine.store.layout import STEADY
+
+_UNTIL_REAPED = 5.0
+"""Seconds that its new parent has to reap it; some never do."""
 
 UNWATCHED = "it ended while nobody watched it"
 
@@ -71,6 +77,35 @@ def _adopt(house: House, container_id: str) -> None:
     house.supervisor.watch(running)
 
 
+class Adopted(Running):
+    """A running program whose parent we are not: how it ended is known once its parent reaps it."""
+
+    _deadline = 0.0
+
+    def ready(self, fd: int) -> int:
+        """As `Running.ready`; but for a while it is not enough that it has ended."""
+        if fd == self.born.pidfd and not self._is_reaped_elsewhere():
+            return PAUSE  # a hang-up is told all the same (epoll_ctl(2))
+        return super().ready(fd)
+
+    def is_paused(self, fd: int) -> bool:
+        """As `Running.is_paused`."""
+        return fd == self.born.pidfd or super().is_paused(fd)
+
+    def _is_reaped_elsewhere(self) -> bool:
+        poll = select.poll()
+        poll.register(self.born.pidfd, 0)
+        if poll.poll(0):
+            return True
+        now = time.monotonic()
+        if not self._deadline:
+            self._deadline = now + _UNTIL_REAPED
+            again = threading.Timer(_UNTIL_REAPED, self.resume, (self.born.pidfd,))
+            again.daemon = True
+            again.start()
+        return now >= self._deadline
+
+
 def _running(
     house: House, record: ContainerRecord, state: ContainerState, pidfd: int, path: str
 ) -> Running:
@@ -83,7 +118,7 @@ def _running(
         cgroup_of(house, record.spec.id),
         Identity(state.uid, state.gid, state.groups, state.home),
     )
-    running = Running(
+    running = Adopted(
         record.spec,
         born,
         log_of(record, path),
