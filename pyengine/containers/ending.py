@@ -92,8 +92,10 @@ def send(house: House, container_id: str, signal: object) -> None:
     if status not in LIVELY:
         _refuse(record, "kill")
     house.tell("kill", record, signal=str(number))
-    ends = number in (SIGKILL, record.spec.stop_signal)
-    if (ends and _note_stop(house, record)) or status is Status.RESTARTING:
+    if number in (SIGKILL, record.spec.stop_signal):
+        if _note_stop(house, record):
+            return
+    elif status is Status.RESTARTING:
         return
     if number == SIGKILL:
         kill(house, container_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from collections.abc import Callable
 
 from pyengine import Container, ContainerInfo, Engine
@@ -35,6 +36,12 @@ class Clock:
         """Let time pass."""
         self.time += seconds
         self.alarms.look()
+
+    def wait_idle(self) -> None:
+        """Wait until everything that was due by now is done."""
+        done = threading.Event()
+        self.alarms.after(0, done.set)
+        assert done.wait(10)
 
     def delay(self, container: Container) -> float:
         """How long the container waits to start again."""

@@ -91,6 +91,30 @@ def test_a_stop_ends_the_waiting(engine, image, clock, policy):
     assert (container.status, container.logs()) == ("exited", "ran\n")
 
 
+@pytest.mark.parametrize("end", ["stop", "kill", "remove"])
+def test_who_is_ended_just_as_it_starts_again_stays_so(engine, image, clock, end):
+    # C80: the alarm and the hand, at once
+    for _ in range(15):
+        container = failing(engine, image, "always")
+        restarting(container)
+        starting = threading.Thread(target=clock.move, args=(clock.delay(container),))
+        starting.start()
+        if end == "remove":
+            container.remove(force=True)
+        elif end == "stop":
+            container.stop(0)
+        else:
+            container.kill()
+        starting.join()
+        clock.move(100)
+        clock.wait_idle()
+        if end == "remove":
+            assert container not in engine.containers
+        else:
+            assert container.status == "exited"
+    assert not engine._house.delays
+
+
 @pytest.mark.parametrize("end", ["stop", "kill", "kill by the stop signal"])
 def test_what_is_ended_by_hand_stays_so(engine, image, clock, end):
     # C80, O04
