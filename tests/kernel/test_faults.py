@@ -25,6 +25,7 @@ pytestmark = [
 EPISODES = {
     "run": "engine.run(image, ['true'])",
     "create": "engine.create(image, ['true'], name='one')",
+    "create one that stays": "engine.create(image, ['true'], name='one', owner='none')",
     "start": "engine.start(image, ['sleep', '600'], name='one')",
     "start a created one": "container = containers('one'); container.start()",
     "exit": "engine.start(image, ['true'], name='one').wait(timeout=30)",

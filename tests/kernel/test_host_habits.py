@@ -30,7 +30,11 @@ def test_the_umask_of_the_host_changes_nothing_and_is_not_changed(tmp_path, imag
     tmp_path.chmod(0o755)
     umask(mask)
     with pyengine.Engine(root=tmp_path / "engine") as engine:
-        looking = ["sh", "-c", "umask; stat -c %a / /dev/shm /view; > /tmp/new; stat -c %a /tmp/new; id -u"]
+        looking = [
+            "sh",
+            "-c",
+            "umask; stat -c %a / /dev/shm /view; > /tmp/new; stat -c %a /tmp/new; id -u",
+        ]
         view = {"volumes": [f"{tmp_path}:/view:O"]}
         told = engine.run(image, looking, user="1000", **view).stdout.split()
         container = engine.start(image, "sleep 99", name="kept", **view)

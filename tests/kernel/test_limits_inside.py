@@ -337,5 +337,3 @@ def test_a_change_that_is_refused_changes_nothing(engine, image, changes):
         container.update(**changes)
     assert container.inspect().spec == before
     assert re.match("50000", kernel_has(container, "cpu", "cpu.cfs_quota_us", "cpu.max"))
-
-

@@ -24,9 +24,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
-packets = st.binary(max_size=200) | anything.map(
-    lambda value: json.dumps(value).encode()
-)
+packets = st.binary(max_size=200) | anything.map(lambda value: json.dumps(value).encode())
 facts = st.dictionaries(st.sampled_from(["errno", "doing", "what", "kind"]), anything)
 ids = st.text("0123456789abcdef", min_size=64, max_size=64)
 
