@@ -163,11 +163,15 @@ def test_what_it_has_changed_is_listed(cli):
 
 
 @pytest.mark.usefixtures("web")
-def test_another_process_cannot_join_its_streams_yet(cli):
-    cli("attach", "web", code=1)
-    assert "not built yet" in cli.err
-    cli("start", "-a", "web", code=1)
-    assert "running" in cli.err
+def test_another_process_joins_its_streams_and_learns_how_it_ended(cli):
+    process = cli.popen("attach", "web")
+    while not select.select([process.stdout], [], [], 0.1)[0]:  # until it is there to hear
+        cli("kill", "-s", "USR1", "web")
+    assert process.stdout.readline() == b"usr\n"
+    cli("stop", "web")
+    out, _ = process.communicate(timeout=30)
+    assert out.endswith(b"bye\n")
+    assert process.returncode == 5
 
 
 @pytest.mark.usefixtures("web")
