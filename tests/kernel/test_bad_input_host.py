@@ -93,7 +93,7 @@ FEW_DESCRIPTORS = """
                 ours |= set(file.read().split())
         assert len(ours) == 2, ours  # the joiner, and what still runs
     assert kinds and worked, (kinds, worked)
-    assert fds() <= nothing + 3, (nothing, fds())  # two programs and a pidfd of our own
+    assert fds() <= nothing + 4, (nothing, fds())  # three programs and a pidfd of our own
     print(*sorted(kinds))
 """
 
