@@ -9,7 +9,13 @@ import time
 from pyengine.containers import recovery
 from pyengine.containers.house import House
 from pyengine.containers.running import Running
-from pyengine.errors import ContainerNotFound, InvalidRequest, KernelError, TimedOut
+from pyengine.errors import (
+    ContainerNotFound,
+    InvalidRequest,
+    KernelError,
+    StoreError,
+    TimedOut,
+)
 from pyengine.linux import process
 from pyengine.linux.watch import Watch
 from pyengine.model.state import ContainerState, ExitStatus, Status
@@ -39,18 +45,19 @@ def wait(
         raise InvalidRequest("condition", condition, expected=" or ".join((*CONDITIONS, "healthy")))
     deadline = None if timeout is None else time.monotonic() + timeout
     last: ExitStatus | None = None
+    began, has_seen_end = time.time(), False
     try:
         while True:
             running = house.running.get(container_id)
             if running is None:
                 state = _settled_state(house, container_id)
                 if state.status not in LIVELY:
-                    last = _exit_status(state)
+                    last, has_seen_end = _exit_status(state), state.finished > began
                     if condition == "not-running":
                         return last
                 stopped = condition == "not-running"
                 running = _next_run(house, container_id, deadline, or_stopped=stopped)
-            last = _end_of(house, container_id, running, deadline)
+            last, has_seen_end = _end_of(house, container_id, running, deadline), True
             if condition == "next-exit" or (
                 condition == "not-running" and not _goes_on(house, container_id, running)
             ):
@@ -58,9 +65,31 @@ def wait(
     except ContainerNotFound:
         if last is None:
             raise
-        return last
+        return last if has_seen_end else _told_end(house, container_id, began) or last
     except TimedOut as error:
         raise TimedOut(f"waiting for container {container_id[:12]}", timeout or 0.0) from error
+
+
+_HEARSAY = 1.0
+"""Seconds until what another process did is written down for everybody; it takes a tenth."""
+
+
+def _told_end(house: House, container_id: str, began: float) -> ExitStatus | None:
+    """How it ended last since *began*, as who watched it has told everybody; `None`: it has not.
+
+    It may start, end and be removed before we come to look at its record.
+    """
+    filters = {"container": [container_id], "event": ["die", "destroy"]}
+    told = None
+    try:
+        with house.events.stream(since=began, filters=filters, timeout=_HEARSAY) as events:
+            for event in events:
+                if event.action == "destroy":
+                    break
+                told = ExitStatus(int(event.attributes.get("exitCode", "0")))
+    except (TimedOut, StoreError, KernelError):
+        pass
+    return told
 
 
 def _settled_state(house: House, container_id: str) -> ContainerState:

@@ -93,7 +93,8 @@ BOMBS = {
         {},
     ),
     "deep directories": ("echo ready; cd /tmp; while mkdir a; do cd a; done", {}),
-    "dead children": ("echo ready; while :; do true & done", {"pids": 60}),
+    # a shell that cannot fork any more leaves: the one around it begins again
+    "dead children": ("echo ready; while :; do (while :; do true & done); done", {"pids": 60}),
     "processor time": ("echo ready; while :; do :; done & while :; do :; done", {}),
     "signals": ("echo ready; trap : CHLD; while :; do kill -CHLD $$; done", {}),
 }
