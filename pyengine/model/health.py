@@ -54,6 +54,7 @@ class Health:
 
         While it starts, failures within the start period are told, but do not count.
 
+        >>> from pyengine.model.health import Health, HealthCheck, Probe, settled
         >>> check = settled(HealthCheck(("CMD", "true"), retries=1))
         >>> str(Health().after(Probe(1.0, 2.0, 1), check).status)
         'unhealthy'
