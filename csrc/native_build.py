@@ -50,7 +50,14 @@ PROGRAMS = {
         "csrc/say.c",
         "csrc/program.c",
     ],
-    "guard": ["csrc/guard.c", "csrc/ward.c", "csrc/remove.c", "csrc/lean.c", "csrc/say.c"],
+    "guard": [
+        "csrc/guard.c",
+        "csrc/ward.c",
+        "csrc/ward_cgroups.c",
+        "csrc/remove.c",
+        "csrc/lean.c",
+        "csrc/say.c",
+    ],
 }
 
 ffi = FFI()

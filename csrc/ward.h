@@ -38,3 +38,11 @@ int is_forsaken(struct ward *ward); /* it lives, but nobody has its lock: it has
 void kill_all(struct ward *ward);
 void bury(struct ward *ward, int64_t patience); /* milliseconds for what is slow to die */
 void forget(struct ward *ward);
+
+/* ward_cgroups.c: trees are directories, by fd, and paths are in them. */
+int open_directory(int directory, const char *name);
+void copy_text(char *to, const char *from, size_t n); /* ended by NUL */
+int64_t milliseconds_now(void);
+void kill_cgroup(int tree, const char *path);
+int end_cgroup(int tree, const char *path, int64_t deadline); /* whether it is still there */
+void remove_marked(int tree, const char *path);

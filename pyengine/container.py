@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,10 +20,9 @@ from pyengine.containers import (
     starting,
     waiting,
 )
-from pyengine.containers.join_plans import JoinOptions
+from pyengine.containers.join_options import join_options
 from pyengine.errors import InvalidRequest, Unsupported
 from pyengine.model import options_program as read
-from pyengine.model.options_files import read_env_files
 from pyengine.model.options_words import flag
 from pyengine.process import Attached, Executed, Process
 
@@ -200,7 +198,7 @@ class Container:
         code than 0 raises `ProgramFailed`. Raises `WrongState`, `ExecutableNotFound`,
         `NotExecutable` and `InvalidRequest`.
         """
-        options = _join_options(argv, env, env_file, workdir, user, tty, privileged)
+        options = join_options(argv, env, env_file, workdir, user, tty, privileged)
         given = None if stdin is None else read.standard_input(stdin)
         result = executing.execute(self._house, self.id, options, stdin=given, timeout=timeout)
         return result.check() if check else result
@@ -223,7 +221,7 @@ class Container:
         With *stdin* it has an input to write to; with *tty* a terminal of *console_size* rows
         and columns. Raises as `exec`.
         """
-        options = _join_options(
+        options = join_options(
             argv, env, env_file, workdir, user, tty, privileged, console_size, stdin
         )
         return Process(Executed(self._house, joining.join(self._house, self.id, options)))
@@ -244,7 +242,7 @@ class Container:
         It ends with the container; where that belongs to nobody it outlives this process. Raises
         as `exec`, and `Unsupported` where the container's watcher cannot be asked.
         """
-        options = _join_options(argv, env, env_file, workdir, user, tty, privileged)
+        options = join_options(argv, env, env_file, workdir, user, tty, privileged)
         return joining.join_detached(self._house, self.id, options)
 
     def attach(
@@ -419,49 +417,3 @@ def _interval(given: float) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 86_400:
         raise InvalidRequest("interval", given, expected="seconds above 0")
     return float(given)
-
-
-@lru_cache(maxsize=64)
-def _plain_options(argv: tuple[object, ...]) -> JoinOptions:
-    return JoinOptions(_exec_words(argv))
-
-
-def _exec_words(argv: object) -> tuple[str, ...]:
-    words = read.command_words(argv, "exec command")
-    if not words:
-        raise InvalidRequest("exec command", argv, why="No exec command specified")
-    return words
-
-
-def _join_options(
-    argv: object,
-    env: object,
-    env_file: object,
-    workdir: str | None,
-    user: str | int | None,
-    tty: bool,
-    privileged: bool,
-    console_size: tuple[int, int] | None = None,
-    stdin: bool = False,
-) -> JoinOptions:
-    wishes = env, env_file, workdir, user, console_size
-    flags = tty, privileged, stdin
-    plain = all(each is None for each in wishes) and all(each is False for each in flags)
-    if plain and isinstance(argv, list | tuple):
-        try:
-            return _plain_options(tuple(argv))
-        except TypeError:  # what cannot be hashed is no text: said below
-            pass
-    return JoinOptions(
-        argv=_exec_words(argv),
-        env=(
-            *(() if env_file is None else read_env_files(env_file)),
-            *(() if env is None else read.environment(env)),
-        ),
-        workdir="" if workdir is None else read.workdir(workdir),
-        user="" if user is None else read.user(user),
-        tty=flag(tty, "tty"),
-        open_stdin=flag(stdin, "stdin"),
-        privileged=flag(privileged, "privileged"),
-        console_size=(0, 0) if console_size is None else read.console_size(console_size),
-    )

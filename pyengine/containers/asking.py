@@ -22,6 +22,8 @@ KEEPER = "keeper"
 _PATIENCE = 3 * REQUEST_TIME
 _NOTHING: Mapping[str, object] = {}
 
+_AGAIN = "try again: what still runs has another watcher soon"
+
 
 class Line:
     """One connection to a desk. Close it, or use it in a ``with``."""
@@ -52,9 +54,9 @@ class Line:
         except TimeoutError as error:
             raise TimedOut(f"asking the owner for {do}", wait or 0.0) from error
         except OSError as error:
-            raise StoreError(self._path, f"its owner is gone: {error.strerror}") from error
+            raise StoreError(self._path, f"its owner is gone: {error.strerror}", _AGAIN) from error
         if not data:
-            raise StoreError(self._path, "its owner hung up")
+            raise StoreError(self._path, "its owner hung up", _AGAIN)
         try:
             return protocol.unpack_answer(data), came
         except BaseException:

@@ -12,21 +12,21 @@ from pyengine.containers.accounts import identity_in, identity_in_layer, identit
 from pyengine.containers.compile import born_into, compile_plan
 from pyengine.containers.failure import host_error, start_error
 from pyengine.containers.identity import Identity
+from pyengine.containers.mount_sources import prepare_mounts
 from pyengine.containers.name_files import hosts_of, resolv_of
 from pyengine.containers.spares import Spares
 from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
 from pyengine.containers.sweeper import remove
-from pyengine.errors import EngineError, ImageNotFound, InvalidRequest
+from pyengine.errors import EngineError, ImageNotFound
 from pyengine.linux import native, probe
 from pyengine.linux.capabilities import mask
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.device_filter import DevicePolicy, device_policy
 from pyengine.linux.devices import all_devices, devices_at
-from pyengine.linux.mounts import check_propagation
 from pyengine.linux.native_joiner import Joiner, instruct
 from pyengine.linux.process import start_time
 from pyengine.linux.seccomp import filter_for
-from pyengine.model.mounts import Mount, MountKind
+from pyengine.model.mounts import MountKind
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec, DeviceRule
 from pyengine.store.layout import Home, Layout
@@ -130,7 +130,7 @@ def give_birth(
         if not is_new:
             _prepare_root(home)
         if spec.mounts:
-            _prepare_mounts(spec, home)
+            prepare_mounts(spec, home)
         identity = _identity(record, home, tools.joiner, is_new=is_new)
         cgroup = Cgroup.create(
             tools.hierarchy,
@@ -437,39 +437,3 @@ def _prepare_root(home: Home) -> None:
         pass
     remove(home.work)
     os.mkdir(home.work, 0o700)
-
-
-# --- mounts ----------------------------------------------------------------------------------
-
-
-def _prepare_mounts(spec: ContainerSpec, home: Home) -> None:
-    """Make what mounts stand on; raise `InvalidRequest` for a source that is missing."""
-    for number, mount in enumerate(spec.mounts):
-        if mount.kind is MountKind.TMPFS:
-            continue
-        check_source(mount)
-        if mount.kind is MountKind.OVERLAY:
-            for directory in home.view(number):
-                os.makedirs(directory, exist_ok=True)
-                os.chmod(directory, 0o755)
-
-
-def check_source(mount: Mount) -> None:
-    """Raise `InvalidRequest` where *mount*'s source cannot be mounted; make it where asked to."""
-    if mount.create_source and not os.path.lexists(mount.source):
-        try:
-            os.makedirs(mount.source, 0o755, exist_ok=True)
-        except OSError as error:
-            why = f"it is missing and cannot be made: {error.strerror}"
-            raise InvalidRequest("mount source", mount.source, why=why) from error
-    try:
-        found = os.stat(mount.source)
-    except OSError as error:
-        why = f"bind source path does not exist: {mount.source}"
-        if not isinstance(error, FileNotFoundError):
-            why = error.strerror or str(error)
-        raise InvalidRequest("mount source", mount.source, why=why) from error
-    if mount.kind is MountKind.OVERLAY and not stat.S_ISDIR(found.st_mode):
-        raise InvalidRequest("mount source", mount.source, why="it is not a directory")
-    if mount.kind is MountKind.BIND:
-        check_propagation(mount.source, mount.propagation)

@@ -27,7 +27,7 @@ from pyengine.containers.desk_protocol import (
     read_size,
 )
 from pyengine.containers.house import House
-from pyengine.containers.join_plans import JoinOptions
+from pyengine.containers.join_options import JoinOptions
 from pyengine.errors import EngineError, InvalidRequest, Unsupported, WrongState
 from pyengine.linux.terminal import set_window_size
 from pyengine.model.codec import from_plain, to_plain

@@ -10,11 +10,12 @@ from attrs import evolve
 from pyengine.containers.birth import Streams
 from pyengine.containers.collecting import Collector
 from pyengine.containers.execution import Execution, exit_of
-from pyengine.containers.failure import host_error, join_error
+from pyengine.containers.failure import join_error
 from pyengine.containers.feeding import Feeder
 from pyengine.containers.house import House
-from pyengine.containers.join_plans import JoinOptions, join_plan, text_of
-from pyengine.containers.joining import identity_of, join, teller
+from pyengine.containers.join_options import JoinOptions
+from pyengine.containers.join_plans import join_plan, text_of
+from pyengine.containers.joining import execution_of, explained, identity_of, join
 from pyengine.containers.looking import require_running
 from pyengine.containers.running import Running
 from pyengine.containers.seats import Seat
@@ -102,12 +103,8 @@ def _visit(
     record, state = require_running(house, running.spec.id, "execute in")
     house.tell(f"exec_create: {text_of(options.argv)}", record)
     started = time.monotonic()
-    try:
+    with explained(record):
         seat, visit = _begin(house, running, record, state, options)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):  # its cgroup is gone: so is the container
-            raise WrongState(record.spec.name, "exited", "execute in") from error
-        raise host_error(error, "put a program into the container") from error
     try:
         house.tell(f"exec_start: {text_of(options.argv)}", record)
         end = visit.see_through(deadline, collector.take)
@@ -115,7 +112,7 @@ def _visit(
         _give_up(seat, visit)
         raise
     if end is None:
-        return _take_over(house, running, record, options, seat, visit, started)
+        return _take_over(house, record, options, seat, visit, started)
     duration = time.monotonic() - started
     if seat.is_empty():
         running.seats.give_back(seat)
@@ -167,7 +164,6 @@ def _give_up(seat: Seat, visit: Visit) -> None:
 
 def _take_over(
     house: House,
-    running: Running,
     record: ContainerRecord,
     options: JoinOptions,
     seat: Seat,
@@ -181,7 +177,4 @@ def _take_over(
         os.close(err)
         seat.remove()
         raise join_error(failure, options.argv, options.workdir or record.spec.workdir)
-    streams = Streams(-1, out, err)
-    execution = Execution(child.pid, child.pidfd, streams, seat, teller(house, record), started)
-    execution.give_back = running.seats.give_back
-    return execution
+    return execution_of(house, record, child, Streams(-1, out, err), seat, started)

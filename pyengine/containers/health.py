@@ -10,7 +10,7 @@ from functools import partial
 
 from pyengine.containers.execution import Execution
 from pyengine.containers.house import House
-from pyengine.containers.join_plans import JoinOptions
+from pyengine.containers.join_options import JoinOptions
 from pyengine.containers.joining import join
 from pyengine.containers.looking import health_of, state_of
 from pyengine.containers.outputs import last_words

@@ -6,10 +6,11 @@ import shlex
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from pyengine.containers.compile import has_home, may_regroup, oom_score
 from pyengine.containers.identity import Identity
+from pyengine.containers.join_options import JoinOptions
 from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, tie
 from pyengine.containers.running import Running
 from pyengine.linux import plan as p
@@ -23,20 +24,6 @@ if TYPE_CHECKING:
 
 _Kept = TypeVar("_Kept")
 _SHARED = p.NEWNS | p.NEWUTS | p.NEWIPC | p.NEWNET | p.NEWCGROUP | p.NEWTIME
-
-
-@frozen(cache_hash=True)
-class JoinOptions:
-    """What is asked of a program that joins; empty, or `None`: as the container has it."""
-
-    argv: tuple[str, ...]
-    env: tuple[tuple[str, str | None], ...] = ()
-    workdir: str = ""
-    user: str = ""
-    tty: bool = False
-    open_stdin: bool = False
-    privileged: bool = False
-    console_size: tuple[int, int] = (0, 0)
 
 
 @lru_cache(maxsize=64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from attrs import evolve
 
@@ -15,20 +15,17 @@ from pyengine.containers.execution import Execution
 from pyengine.containers.failure import host_error, join_error
 from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
-from pyengine.containers.join_plans import JoinOptions, join_plan, text_of
+from pyengine.containers.join_options import JoinOptions
+from pyengine.containers.join_plans import join_plan, text_of
 from pyengine.containers.looking import cgroup_of, require_running
 from pyengine.containers.seats import Seat
-from pyengine.errors import KernelError, WrongState
+from pyengine.errors import EngineError, KernelError, WrongState
 from pyengine.linux import native
-from pyengine.linux import plan as p
 from pyengine.linux.process import is_alive, open_process
 from pyengine.model.codec import to_plain
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState
-
-_Kept = TypeVar("_Kept")
-_SHARED = p.NEWNS | p.NEWUTS | p.NEWIPC | p.NEWNET | p.NEWCGROUP | p.NEWTIME
 
 
 def join(house: House, container_id: str, options: JoinOptions) -> Execution:
@@ -38,10 +35,20 @@ def join(house: House, container_id: str, options: JoinOptions) -> Execution:
     and `KernelError`.
     """
     record, state = require_running(house, container_id, "execute in")
-    text = text_of(options.argv)
-    house.tell(f"exec_create: {text}", record)
-    try:
+    house.tell(f"exec_create: {text_of(options.argv)}", record)
+    with explained(record):
         return _join(house, record, state, options)
+
+
+@contextmanager
+def explained(record: ContainerRecord) -> Iterator[None]:
+    """What the host refuses is told in our words; with its cgroup a container is gone itself."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except FileNotFoundError as error:
+        raise WrongState(record.spec.name, "exited", "execute in") from error
     except OSError as error:
         raise host_error(error, "put a program into the container") from error
 
@@ -141,27 +148,33 @@ def _spawn(
             raise join_error(failure, options.argv, workdir)
         if child.terminal >= 0:
             streams = terminal_streams(child)
-    except BaseException as error:
+    except BaseException:
         for fd in {streams.stdin, streams.stdout, streams.stderr} - {-1}:
             os.close(fd)
         if seat is not None:
             seat.remove()
-        if isinstance(error, FileNotFoundError):  # its cgroup is gone: so is the container
-            raise WrongState(record.spec.name, "exited", "execute in") from error
         raise
-    execution = Execution(child.pid, child.pidfd, streams, seat, teller(house, record), started)
-    if running is not None:
-        execution.give_back = running.seats.give_back
-    return execution
+    return execution_of(house, record, child, streams, seat, started)
 
 
-def teller(house: House, record: ContainerRecord) -> Callable[[Execution], None]:
-    """What tells of the end of a program inside the container of *record*."""
+def execution_of(
+    house: House,
+    record: ContainerRecord,
+    child: native.Child,
+    streams: Streams,
+    seat: Seat,
+    started: float,
+) -> Execution:
+    """*child*, which runs in the container of *record*; its end will be told."""
 
     def tell(ended: Execution) -> None:
         house.tell("exec_die", record, exitCode=str(ended.exit.exit_code))
 
-    return tell
+    execution = Execution(child.pid, child.pidfd, streams, seat, tell, started)
+    running = house.running.get(record.spec.id)
+    if running is not None:
+        execution.give_back = running.seats.give_back
+    return execution
 
 
 def _open_streams(

@@ -6,9 +6,9 @@ import time
 
 from attrs import define, evolve
 
-from pyengine.containers.birth import check_source
 from pyengine.containers.host import host_facts
 from pyengine.containers.house import House
+from pyengine.containers.mount_sources import check_source
 from pyengine.containers.naming import generate_name, new_id
 from pyengine.containers.rootfs import resolve_image
 from pyengine.containers.spec import resolve

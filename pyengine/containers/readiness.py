@@ -14,7 +14,7 @@ from types import TracebackType
 from pyengine.containers import ending
 from pyengine.containers.executing import execute
 from pyengine.containers.house import House
-from pyengine.containers.join_plans import JoinOptions
+from pyengine.containers.join_options import JoinOptions
 from pyengine.containers.looking import health_of, state_of
 from pyengine.containers.outputs import follow, last_words
 from pyengine.containers.starting import create_and_start, start_in_time

@@ -99,9 +99,12 @@ class Supervisor:
                 self._take_companion(self._epoll)
 
     def _take_companion(self, epoll: select.epoll) -> None:
-        for fd, events in () if self._companion is None else self._companion.interests():
+        companion = self._companion
+        if companion is None:
+            return
+        for fd, events in companion.interests():
             if fd not in self._watched:
-                self._watched[fd] = self._companion  # type: ignore[assignment]
+                self._watched[fd] = companion
                 self._masks[fd] = events
                 epoll.register(fd, events)
 

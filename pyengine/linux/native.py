@@ -131,6 +131,16 @@ def own_pidfd(pid: int) -> int:
     return os.pidfd_open(pid)
 
 
+def birth_of(plan: Plan, stdio: tuple[int, int, int], landing: int) -> Any:
+    """C's ``struct pe_birth``: what the child of *plan* is given; not where it is born."""
+    birth = ffi.new("struct pe_birth *")
+    birth.init, birth.program, birth.stdio = plan.init, landing, stdio
+    birth.n_fds = len(plan.fds)
+    if plan.fds:
+        birth.fds[0 : len(plan.fds)] = plan.fds
+    return birth
+
+
 class Birth:
     """A child that is being born while its caller does something else; `end` it, come what may.
 
@@ -141,16 +151,9 @@ class Birth:
     def __init__(self, plan: Plan, stdio: tuple[int, int, int]) -> None:
         self._plan = plan
         self._packed = encode(plan)
-        birth = ffi.new("struct pe_birth *")
-        birth.unshare = plan.unshare
         self._landing = landing_for(plan)
-        birth.program = self._landing.fd
-        birth.init = plan.init
-        birth.cgroup = plan.cgroup
-        birth.stdio = stdio
-        birth.n_fds = len(plan.fds)
-        if plan.fds:
-            birth.fds[0 : len(plan.fds)] = plan.fds
+        birth = birth_of(plan, stdio, self._landing.fd)
+        birth.unshare, birth.cgroup = plan.unshare, plan.cgroup
         self._pending = ffi.new("struct pe_pending **")
         answer = lib.pe_begin_spawn(self._packed, len(self._packed), birth, self._pending)
         if answer < 0:

@@ -18,6 +18,7 @@ from pyengine.linux.capabilities import DEFAULT, mask
 from pyengine.linux.native import (
     Child,
     End,
+    birth_of,
     check,
     end,
     end_from,
@@ -59,7 +60,7 @@ class Joiner:
         """Ask for a child next to *plan*'s target; `hear` tells how it went, and who it is."""
         packed = plan.laid or encode(plan)
         landing = landing_for(plan)
-        birth = _birth(plan, stdio, landing.fd)
+        birth = birth_of(plan, stdio, landing.fd)
         birth.unshare, birth.cgroup = plan.unshare, plan.cgroup
 
         def ask(joiner: int, report: object) -> int:
@@ -132,7 +133,7 @@ def instruct(child: Child, plan: Plan, stdio: tuple[int, int, int]) -> None:
     child.plan = plan
     landing = landing_for(plan)
     try:
-        birth = _birth(plan, stdio, landing.fd)
+        birth = birth_of(plan, stdio, landing.fd)
         answer = lib.pe_instruct(child.report, packed, len(packed), birth)
         check(answer, "tell a child what to do")
     finally:
@@ -175,15 +176,6 @@ class Visit:
         for number in range(made.n_words):
             keep_word(child, made.words[number])
         return child, made.outputs[0], made.outputs[1]
-
-
-def _birth(plan: Plan, stdio: tuple[int, int, int], landing: int) -> Any:
-    birth = ffi.new("struct pe_birth *")
-    birth.init, birth.program, birth.stdio = plan.init, landing, stdio
-    birth.n_fds = len(plan.fds)
-    if plan.fds:
-        birth.fds[0 : len(plan.fds)] = plan.fds
-    return birth
 
 
 class _Process:

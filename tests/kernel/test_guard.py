@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
 import time
@@ -11,6 +10,7 @@ import time
 import pytest
 from strangers import Stranger
 from support import users
+from support.births import ends
 
 import pyengine
 from pyengine.linux.cgroup import Cgroup, Hierarchy
@@ -49,25 +49,19 @@ class Estate:
 
     def wait_for_guard(self) -> bool:
         """Whether the guard ends in time."""
-        return _ends(self._ends[0], SLOWEST)
+        return ends(self._ends[0], SLOWEST)
 
     def wait_until_gone(self) -> bool:
         """Whether every process of it ends in time, its guard last of all."""
         deadline = time.monotonic() + SLOWEST
         try:
-            return all(_ends(pidfd, deadline - time.monotonic()) for pidfd in self._ends)
+            return all(ends(pidfd, deadline - time.monotonic()) for pidfd in self._ends)
         finally:
             for pidfd in self._ends:
                 os.close(pidfd)
 
 
 PIDS = "[one.inspect().pid for one in engine.containers.list()]"
-
-
-def _ends(pidfd, seconds):
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(max(seconds, 0) * 1000))
 
 
 @pytest.fixture
@@ -241,7 +235,7 @@ os.kill(os.getpid(), 9)
             pidfd = os.pidfd_open(one)
         except ProcessLookupError:
             continue
-        assert _ends(pidfd, deadline - time.monotonic())
+        assert ends(pidfd, deadline - time.monotonic())
         os.close(pidfd)
     assert os.listdir(them.home / "engine" / "owners") == []
     assert os.listdir(them.home / "engine" / "names") == []
@@ -271,7 +265,7 @@ def test_a_guard_that_was_killed_is_replaced_a_hundred_times(stranger, root, sur
         guards.add(guard)
         pidfd = os.pidfd_open(guard)
         os.kill(guard, signal.SIGKILL)
-        assert _ends(pidfd, SLOWEST)
+        assert ends(pidfd, SLOWEST)
         os.close(pidfd)
         deadline = time.monotonic() + SLOWEST  # its supervisor finds it out by itself
         while stranger.ask("engine._house.guard.pid") in (0, guard):
@@ -287,7 +281,7 @@ def test_a_guard_that_was_killed_is_replaced_before_the_next_birth(engine, image
     first = engine._house.guard.pid
     pidfd = os.pidfd_open(first)
     os.kill(first, signal.SIGKILL)
-    assert _ends(pidfd, SLOWEST)
+    assert ends(pidfd, SLOWEST)
     os.close(pidfd)
     assert engine.run(image, "echo still").stdout == "still\n"
     assert engine._house.guard.pid not in (0, first)
@@ -310,7 +304,7 @@ def test_a_guard_that_stands_still_holds_nothing_up(root, image):
         os.kill(guard, signal.SIGSTOP)
         assert engine.run(image, "echo fine").stdout == "fine\n"
         pidfd = os.pidfd_open(guard)
-    assert _ends(pidfd, SLOWEST)
+    assert ends(pidfd, SLOWEST)
     os.close(pidfd)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
 from contextlib import ExitStack, closing
@@ -11,6 +10,7 @@ from contextlib import ExitStack, closing
 import pytest
 from shells import first_words
 from strangers import Stranger
+from support.births import ends
 
 import pyengine
 from pyengine import (
@@ -41,13 +41,6 @@ def stranger(root, image):
         engine.containers.list()
 
 
-def ended(pidfd, seconds=10.0):
-    """Whether the process behind *pidfd* ends in time."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
-
-
 def in_kernel(container_id):
     """The cgroups that a container has."""
     cgroup = Cgroup.open(Hierarchy.probe(), container_id)
@@ -74,7 +67,7 @@ def test_containers_of_a_killed_process_die_with_it_and_leave_nothing(stranger, 
     assert stranger.ask("engine.containers.get('c0').popen('sleep 4742').pid") > 0
     pidfds = [os.pidfd_open(pid) for pid in pids]
     stranger.kill_with_guard()
-    assert [ended(pidfd) for pidfd in pidfds] == [True] * 3
+    assert [ends(pidfd) for pidfd in pidfds] == [True] * 3
     for pidfd in pidfds:
         os.close(pidfd)
     with pyengine.Engine(root=root) as engine:

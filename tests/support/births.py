@@ -215,4 +215,4 @@ def ends(pidfd: int, timeout: float = PATIENCE) -> bool:
     """Whether the process behind *pidfd* ends in time."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(timeout * 1000))
+    return bool(poll.poll(max(timeout, 0) * 1000))

@@ -19,8 +19,8 @@ from situations import (
 from pyengine.containers import mount_steps
 from pyengine.containers.compile import compile_plan
 from pyengine.containers.identity import Identity
+from pyengine.containers.join_options import JoinOptions
 from pyengine.containers.join_plans import (
-    JoinOptions,
     compile_join,
     environment,
     joined_namespaces,
