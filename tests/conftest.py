@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 
 import pytest
 from support import leaks, programs
 from support.rootfs import busybox_rootfs
+
+_INTERRUPTED_BY = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
+
+
+def pytest_configure() -> None:
+    """Let a test be interrupted, and what it starts, however it was started itself: a shell
+    ignores SIGINT for what it puts in the background, and that is inherited.
+    """
+    for number in _INTERRUPTED_BY:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            ours = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if ours else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

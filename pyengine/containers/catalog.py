@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from pyengine.errors import AlreadyExists, ContainerNotFound, InvalidRequest
+from pyengine.errors import AlreadyExists, ContainerNotFound, InvalidRequest, StoreError
 from pyengine.linux import native
 from pyengine.linux.process import pid_namespace, start_time
 from pyengine.model.record import ContainerRecord
@@ -258,10 +258,19 @@ class Catalog:
         return state
 
     def write_state(self, container_id: str, state: ContainerState) -> None:
-        """Write down what a container does."""
-        path = self.home(container_id).state
-        records.write(path, state)
-        found = os.stat(path)
+        """Write down what a container does.
+
+        Raises `ContainerNotFound` where it is removed before that is done, and `StoreError`.
+        """
+        home = self.home(container_id)
+        path = home.state
+        try:
+            records.write(path, state)
+            found = os.stat(path)
+        except (StoreError, FileNotFoundError) as error:
+            if not os.path.isdir(home.path):
+                raise ContainerNotFound(container_id) from error
+            raise
         self._states[container_id] = (found.st_ino, found.st_mtime_ns), state
 
     @contextmanager

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 
+from pyengine.errors import EngineError
 from pyengine.linux import native
 from pyengine.store import records
 
@@ -35,13 +36,15 @@ class Sweeper:
         self._count = 0
         self._afterwards: list[Callable[[], None]] = []
         self._left: list[str] = []  # what could not be removed at once
+        self._undone: list[Callable[[], None]] = []  # what could not be done at once
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def throw_away(self, path: str, afterwards: Callable[[], None]) -> bool:
         """Move *path* out of the way now, and have it removed; False where it is gone already.
 
-        *afterwards* is called some time later, on whatever thread. Raises `StoreError`.
+        *afterwards* is called some time later, on whatever thread, and again if it fails. Raises
+        `StoreError`.
         """
         with self._lock:
             self._batch = self._batch or self._new_batch()
@@ -119,14 +122,19 @@ class Sweeper:
             if self._count:
                 left = [*left, self._batch]
                 self._batch, self._count = "" if self._closed else self._new_batch(), 0
-            afterwards, self._afterwards, self._left = self._afterwards, [], []
-        for call in afterwards:
-            call()
+            calls, self._left = [*self._undone, *self._afterwards], []
+            self._undone, self._afterwards = [], []
+        for call in calls:
+            try:
+                call()
+            except (EngineError, OSError):  # for want of a descriptor, say
+                with self._lock:
+                    self._undone.append(call)
         for path in left:
             try:
                 if path:
                     remove(path)
-            except OSError:  # for want of a descriptor, say; in the end it goes with our directory
+            except OSError:  # in the end it goes with our directory
                 with self._lock:
                     self._left.append(path)
 

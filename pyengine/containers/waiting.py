@@ -45,18 +45,20 @@ def wait(
         raise InvalidRequest("condition", condition, expected=" or ".join((*CONDITIONS, "healthy")))
     deadline = None if timeout is None else time.monotonic() + timeout
     last: ExitStatus | None = None
+    seen: Running | None = None
     began, has_seen_end = time.time(), False
     try:
         while True:
             running = house.running.get(container_id)
-            if running is None:
+            if running is None or running is seen:  # without space on the disk it stays there
                 state = _settled_state(house, container_id)
                 if state.status not in LIVELY:
                     last, has_seen_end = _exit_status(state), state.finished > began
                     if condition == "not-running":
                         return last
                 stopped = condition == "not-running"
-                running = _next_run(house, container_id, deadline, or_stopped=stopped)
+                running = _next_run(house, container_id, deadline, seen, or_stopped=stopped)
+            seen = running
             last, has_seen_end = _end_of(house, container_id, running, deadline), True
             if condition == "next-exit" or (
                 condition == "not-running" and not _goes_on(house, container_id, running)
@@ -154,9 +156,15 @@ class _Arrival:
 
 
 def _next_run(
-    house: House, container_id: str, deadline: float | None, *, or_stopped: bool
+    house: House,
+    container_id: str,
+    deadline: float | None,
+    seen: Running | None,
+    *,
+    or_stopped: bool,
 ) -> Running | None:
     """Wait until it runs, or is stopped for sure; `None` if it is, or another process watches it.
+    The run that was *seen* to end is not a next one.
 
     Its directory tells: each change of its state is a file renamed there. Raises
     `ContainerNotFound` once it is removed, and `TimedOut`.
@@ -169,7 +177,7 @@ def _next_run(
             poll.register(watch, select.POLLIN)
             while True:
                 running = arrival.running or house.running.get(container_id)
-                if running is not None:
+                if running is not None and running is not seen:
                     return running
                 state = house.catalog.state(container_id)
                 if state.status not in LIVELY:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from pyengine import Engine, EngineError, NoSpace, StoreError
+from pyengine import ContainerNotFound, Engine, EngineError, NoSpace, StoreError, TimedOut
+from pyengine.containers import waiting
 
 pytestmark = pytest.mark.kernel
 
@@ -272,6 +273,23 @@ def test_a_disk_that_fills_while_a_program_writes_ends_neither_it_nor_us(tmp_pat
         assert str(container.status) == "exited"
         container.remove()
         once_there_is_space(lambda: engine.run(image, ["echo", "fine"]))
+
+
+def test_who_waits_for_a_removal_sleeps_though_the_end_was_not_written(
+    tmp_path, image, monkeypatch
+):
+    looks, look = [], waiting._end_of
+    monkeypatch.setattr(waiting, "_end_of", lambda *about: looks.append(about) or look(*about))
+    with small_disk(tmp_path / "disk", "2m") as disk, Engine(disk / "root") as engine:
+        container = engine.start(image, ["cat"], stdin_open=True, name="mute")
+        fill(disk)
+        container.kill()
+        with pytest.raises(TimedOut):
+            container.wait("removed", timeout=0.3)
+        assert len(looks) == 1
+        container.remove()
+        with pytest.raises(ContainerNotFound):
+            container.wait("removed")
 
 
 def test_a_disk_that_may_not_be_written_is_told(tmp_path, image):

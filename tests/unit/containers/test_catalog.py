@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -129,6 +130,14 @@ def test_a_state_that_comes_back_is_not_taken_for_an_older_one(catalog, other):
             catalog.write_state(identity("a"), evolve(state, pid=9999))
             catalog.write_state(identity("a"), state)
             assert other.state(identity("a")) == state
+
+
+def test_the_state_of_what_was_removed_cannot_be_written(catalog):
+    make(catalog, "a", "web")
+    path, _ = catalog.forsake(identity("a"))
+    shutil.rmtree(path)
+    with pytest.raises(ContainerNotFound):
+        catalog.write_state(identity("a"), ContainerState(Status.EXITED))
 
 
 def test_who_changes_a_container_is_alone_with_it(catalog, other):

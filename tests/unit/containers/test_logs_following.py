@@ -120,7 +120,7 @@ def test_the_last_words_are_heard_though_they_come_with_the_end(container):
 def test_no_line_is_lost_or_doubled_while_files_are_rotated(container, compress):
     def write():
         writer = writer_of(container.log, max_size=1500, max_file=1000, compress=compress)
-        count(writer, range(4000))
+        count(writer, range(1500))
         writer.close()
         writer.settle()
         container.end()
@@ -130,7 +130,7 @@ def test_no_line_is_lost_or_doubled_while_files_are_rotated(container, compress)
     thread.start()
     try:
         for follower in followers:
-            assert numbers_of(follower) == list(range(4000))
+            assert numbers_of(follower) == list(range(1500))
     finally:
         thread.join()
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from pyengine.containers.sweeper import Sweeper
+from pyengine.errors import StoreError
 
 
 @pytest.fixture
@@ -82,4 +83,26 @@ def test_without_a_thread_he_who_throws_away_removes_himself(sweeper, trash, tmp
     sweeper.throw_away(full(tmp_path / "two"), lambda: done.append("again"))
     sweeper.close()
     assert done == ["later", "swept", "again"]
+    assert left_in(trash) == []
+
+
+def test_what_fails_is_done_again_and_stops_nobody(sweeper, trash, tmp_path):
+    answers = iter([StoreError("/names", "Too many open files"), OSError(24, "EMFILE"), None])
+    failed, done = threading.Event(), threading.Event()
+
+    def fail_at_first():
+        failed.set()
+        if (error := next(answers)) is not None:
+            raise error
+        done.set()
+
+    assert sweeper.throw_away(full(tmp_path / "one"), fail_at_first)
+    for number in range(2):
+        assert failed.wait(10)
+        failed.clear()
+        again = threading.Event()
+        assert sweeper.throw_away(full(tmp_path / f"again{number}"), again.set)
+        assert again.wait(10)
+    assert done.wait(10)
+    sweeper.close()
     assert left_in(trash) == []
