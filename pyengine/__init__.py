@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from pyengine.model.system import EngineInfo, VersionInfo
     from pyengine.model.units import format_ago, format_size
     from pyengine.model.usage import Usage
+    from pyengine.model.warning import LimitNotEnforced
     from pyengine.process import InputWriter, OutputChunk, Process
     from pyengine.version import __version__
 
@@ -97,6 +98,7 @@ _ROOMS = {
     "pyengine.model.system": "EngineInfo VersionInfo",
     "pyengine.model.units": "format_ago format_size",
     "pyengine.model.usage": "Usage",
+    "pyengine.model.warning": "LimitNotEnforced",
     "pyengine.process": "InputWriter OutputChunk Process",
     "pyengine.version": "__version__",
 }
@@ -134,6 +136,7 @@ __all__ = [
     "InputWriter",
     "InvalidRequest",
     "KernelError",
+    "LimitNotEnforced",
     "LogConfig",
     "LogLine",
     "Mount",

@@ -20,7 +20,7 @@ from pyengine.model.event import FilterTexts
 from pyengine.model.filters import LIST_FILTERS, PRUNE_FILTERS, ContainerFilter
 from pyengine.model.info import ContainerInfo
 from pyengine.model.options import ContainerOptions
-from pyengine.model.options_words import integer
+from pyengine.model.options_words import flag, integer
 from pyengine.model.result import Result
 from pyengine.model.state import Status
 from pyengine.model.system import EngineInfo, VersionInfo
@@ -146,8 +146,10 @@ class Engine:
     *run_root* where it keeps what a reboot may forget. With *log_level* the logger ``pyengine``
     of `logging` tells at that level what happens; without, nothing is logged.
     *owner* to whom its containers belong by default: ``process``, they end with it. Features
-    named in *require* must be there, or `Unsupported` is raised now. Close it, or use it in a
-    ``with``: its containers end then. After a fork it raises `ForeignProcess` in the child.
+    named in *require* must be there, or `Unsupported` is raised now. With *best_effort* limits
+    that this host cannot enforce are a `LimitNotEnforced` warning, in all containers that do not
+    say otherwise. Close it, or use it in a ``with``: its containers end then. After a fork it
+    raises `ForeignProcess` in the child.
     """
 
     def __init__(
@@ -157,6 +159,7 @@ class Engine:
         run_root: str | os.PathLike[str] | None = None,
         owner: str = "process",
         require: Iterable[str] = (),
+        best_effort: bool = False,
         registry_config: str | os.PathLike[str] | None = None,
         log_level: str | None = None,
     ) -> None:
@@ -167,6 +170,7 @@ class Engine:
         if log_level is not None and log_level not in _LEVELS:
             raise InvalidRequest("log_level", log_level, expected=", ".join(_LEVELS))
         self._owner = owner
+        self._best_effort = flag(best_effort, "best_effort")
         self._house = House(Layout.of(root, run_root))
         if log_level is not None:
             self._house.logger = _logger(log_level)
@@ -237,6 +241,8 @@ class Engine:
     def _options(self, image: str, command: object, options: dict[str, object]) -> ContainerOptions:
         if self._owner != "process":
             options.setdefault("owner", self._owner)
+        if self._best_effort:
+            options.setdefault("best_effort", True)
         return ContainerOptions.from_keywords(image, command, **options)
 
     def pull(self, reference: str, **options: object) -> NoReturn:

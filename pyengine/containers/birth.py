@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from attrs import define, field, frozen
 
@@ -29,6 +30,7 @@ from pyengine.linux.seccomp import filter_for
 from pyengine.model.mounts import MountKind
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec, DeviceRule
+from pyengine.model.warning import LimitNotEnforced
 from pyengine.store.layout import Home, Layout
 
 _LARGEST_NAME_FILE = 1 << 20
@@ -64,7 +66,6 @@ class Born:
     streams: Streams
     cgroup: Cgroup
     identity: Identity
-    warnings: tuple[str, ...] = ()
 
 
 @define(eq=False)
@@ -88,7 +89,8 @@ class Tools:
     """What births need of their engine; *neighbour* finds a container to share a namespace with.
 
     *kept*: the program shall outlive this process, and its streams with it. *level* is the
-    directory of cgroups that will be killed and removed as one.
+    directory of cgroups that will be killed and removed as one. *caution* hears of limits that
+    are not enforced, before anything runs.
     """
 
     layout: Layout
@@ -98,6 +100,7 @@ class Tools:
     neighbour: Callable[[str], Neighbour]
     kept: bool = False
     level: str = ""
+    caution: Callable[[Sequence[LimitNotEnforced]], object] = lambda _: None
 
 
 def give_birth(
@@ -107,13 +110,13 @@ def give_birth(
     *,
     is_new: bool = False,
     begun: Callable[[], object] = lambda: None,
-    alive: Callable[[int, int, Identity], object] = lambda *_: None,
+    alive: Callable[[tuple[str, ...], int, int, Identity], object] = lambda *_: None,
 ) -> Born:
     """Start the program of *record*, the container at *home*.
 
     *is_new*: it has never run, so nothing has been written to its root yet. The child's way to
     its program takes the kernel some milliseconds, in which *begun* is called, and once it is
-    there *alive*, with its pid, its start time and who it is.
+    there *alive*, with what of its limits is not in force, its pid, its start time and who it is.
 
     Raises what `containers.failure` makes of a step that failed; then nothing of it is left.
     """
@@ -140,6 +143,8 @@ def give_birth(
             devices=policy,
             level=tools.level,
         )
+        if cgroup.enforced.unenforced:
+            tools.caution(cgroup.enforced.unenforced)
         v2 = _kept_fd(cgroup.v2_fd(), opened)
         child = _conceive(spec, v2, tools)
         try:
@@ -154,7 +159,8 @@ def give_birth(
             if child is not None:
                 native.end(child)
             raise
-        started = _accompany(child, identity, begun, alive, tools.spares)
+        heard = partial(alive, tuple(cgroup.enforced.notes))
+        started = _accompany(child, identity, begun, heard, tools.spares)
         failure = native.hear(child)
         if child.terminal >= 0:
             streams = terminal_streams(child)
@@ -171,7 +177,7 @@ def give_birth(
         raise
     finally:
         opened.close()
-    return Born(child.pid, child.pidfd, started, streams, cgroup, identity, cgroup.warnings)
+    return Born(child.pid, child.pidfd, started, streams, cgroup, identity)
 
 
 def _conceive(spec: ContainerSpec, v2: int, tools: Tools) -> native.Child | None:

@@ -109,7 +109,14 @@ def update(house: House, container_id: str, changes: Mapping[str, object]) -> tu
         if status_of(house, container_id) in (Status.RUNNING, Status.PAUSED):
             cgroup = cgroup_of(house, container_id)
             cgroup.update(resources)
-            warnings = cgroup.warnings
+            if cgroup.enforced.unenforced:
+                from pyengine.containers import cautions
+
+                cautions.warn(cgroup.enforced.unenforced)
+            warnings = tuple(cgroup.enforced.notes)
+            house.catalog.write_state(
+                container_id, evolve(house.catalog.state(container_id), warnings=warnings)
+            )
         house.catalog.write_record(evolve(record, spec=evolve(spec, resources=resources)))
         if spec.restart == "no":
             restarting.settle(house, container_id)

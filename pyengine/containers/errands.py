@@ -56,7 +56,10 @@ def _start(house: House, request: Request, fds: list[int]) -> Answer:
     if not house.keeps:
         raise InvalidRequest("start", "a process", expected="a keeper")
     running = starting.start(house, request.id, owner="none", stdin=fds[0] if fds else None)
-    return {"pid": running.born.pid if running is not None else 0}, ()
+    if running is None:
+        return {"pid": 0}, ()
+    unenforced = [one.args for one in running.cgroup.enforced.unenforced]
+    return {"pid": running.born.pid, "unenforced": unenforced}, ()
 
 
 def _restart(house: House, request: Request, _fds: list[int]) -> Answer:

@@ -90,6 +90,10 @@ def start(house: House, container_id: str, *, stdin: object = None) -> None:
         for one in expected:  # the others see in its state that it runs
             if one not in bound:
                 house.expect(container_id, one)
+        if unenforced := told.get("unenforced"):
+            from pyengine.containers import cautions
+
+            cautions.warn(cautions.received(unenforced))
 
 
 def _descriptor(source: object) -> int:

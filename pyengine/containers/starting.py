@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import evolve, frozen
 
@@ -23,6 +23,7 @@ from pyengine.model.options import ContainerOptions
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState, Status
+from pyengine.model.warning import LimitNotEnforced
 from pyengine.store.layout import STEADY, Home
 
 _REFUSED = {
@@ -189,9 +190,9 @@ def _begin(
     """The birth itself, and who hears it; *state* is what the container did before."""
     spec = record.spec
 
-    def alive(pid: int, started: int, identity: Identity) -> None:
+    def alive(notes: tuple[str, ...], pid: int, started: int, identity: Identity) -> None:
         running_state = _running_state(house, state, pid, started, identity)
-        house.catalog.write_state(spec.id, running_state)
+        house.catalog.write_state(spec.id, evolve(running_state, warnings=notes))
 
     log = log_of(record, home.log)
     _mark_tracer(house, spec)
@@ -209,6 +210,7 @@ def _begin(
             _neighbour(house),
             kept=house.keeps,
             level=STEADY if house.keeps else house.catalog.owner,
+            caution=_caution(house, state),
         ),
         is_new=not (state.started or state.finished),  # nor has anybody tried
         begun=begun,
@@ -237,6 +239,18 @@ def _begin(
 
         health.begin(house, running)
     return running
+
+
+def _caution(house: House, state: ContainerState) -> Callable[[Sequence[LimitNotEnforced]], object]:
+    """How to tell of limits that are not enforced: to who asked, not to those who restart it."""
+
+    def tell(unenforced: Sequence[LimitNotEnforced]) -> None:
+        from pyengine.containers.cautions import warn
+
+        if not state.restarts and not house.keeps:
+            warn(unenforced)
+
+    return tell
 
 
 def _mark_tracer(house: House, spec: ContainerSpec) -> None:

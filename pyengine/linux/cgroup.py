@@ -29,6 +29,7 @@ from pyengine.linux.cgroup_names import (
 )
 from pyengine.linux.cgroup_writes import refuse_to_starve, write_all
 from pyengine.linux.device_filter import DEFAULT_POLICY, DevicePolicy
+from pyengine.linux.enforcement import Enforcement
 from pyengine.linux.hierarchy import CgroupInfo, Hierarchy, inherit_cpuset, remove_marked
 from pyengine.linux.limits import Limits, Write, limits
 from pyengine.model.spec import Resources
@@ -50,8 +51,8 @@ _attach_default = partial(device_filter.attach_once, DEFAULT_POLICY)
 class Cgroup:
     """The cgroups of one container; any process that may can `open` them again by name.
 
-    *warnings* are our own defaults that the host cannot enforce. *unfiltered* is empty where the
-    kernel filters devices, else the reason why not: the container must then not make nodes.
+    *enforced* tells which limits are not in force. *unfiltered* is empty where the kernel
+    filters devices, else the reason why not: the container must then not make nodes.
     """
 
     hierarchy: Hierarchy = field(repr=False)
@@ -59,7 +60,7 @@ class Cgroup:
     parent: str
     v2_path: str | None = None
     v1_paths: dict[str, str] = field(factory=dict)  # by mount point
-    warnings: tuple[str, ...] = ()
+    enforced: Enforcement = field(factory=Enforcement)
     unfiltered: str = ""
     level: str = ""  # the directory of its owner's containers, where it is in one
     _joined: list[str] = field(factory=list)  # v1 cgroups to join that are shared with others
@@ -83,8 +84,7 @@ class Cgroup:
         `AlreadyExists` and `KernelError`; then nothing is left.
         """
         cgroup = cls(hierarchy, check_name(name), check_parent(parent), level=level)
-        wanted = limits(resources, hierarchy.v1_controllers, hierarchy.v2_controllers)
-        cgroup.warnings = wanted.warnings
+        wanted = cgroup._weigh(resources)
         try:
             cgroup._make(wanted, devices)
         except BaseException:
@@ -235,18 +235,18 @@ class Cgroup:
         A v1 controller that had no limit before gets a cgroup now, and every process is moved
         into it, 10 ms each; memory used until then stays charged where it was.
         """
-        wanted = limits(resources, self.hierarchy.v1_controllers, self.hierarchy.v2_controllers)
+        wanted = self._weigh(resources)
         if self.v2_path is not None:
             refuse_to_starve(self.v2_path, wanted.v2)
-            write_all(self.v2_path, wanted.v2)
+            write_all(self.v2_path, wanted.v2, self.enforced)
         for tree, writes in self._by_tree(wanted.v1).items():
             if tree in self.v1_paths:
-                write_all(self.v1_paths[tree], writes)
+                write_all(self.v1_paths[tree], writes, self.enforced)
             else:
                 self._make_v1(tree, writes)
                 self._move_into(self.v1_paths[tree])
         if resources.pids is None and (path := self.path_of("pids")) is not None:
-            write_all(path, (Write("pids", (("pids.max", b"max"),), "pids"),))
+            write_all(path, (Write("pids", (("pids.max", b"max"),), "pids"),), self.enforced)
 
     def oom_kills(self) -> int:
         """How many of its processes the kernel has killed for want of memory."""
@@ -319,7 +319,7 @@ class Cgroup:
             refused.append(str(error))
         if not devices.unrestricted:
             self.unfiltered = refused[0] if refused else ""
-        write_all(path, writes)
+        write_all(path, writes, self.enforced)
 
     def _make_v1(self, tree: str, writes: Iterable[Write]) -> None:
         above = self._own_place(self.parent or PARENT)
@@ -328,7 +328,7 @@ class Cgroup:
         if tree == self.hierarchy.v1.get("cpuset"):
             self.hierarchy.prepare(tree, above)  # another engine may just have made it anew
             inherit_cpuset(tree + above, path)
-        write_all(path, writes)
+        write_all(path, writes, self.enforced)
 
     def _filter_v1(self, tree: str, devices: DevicePolicy) -> None:
         try:
@@ -364,6 +364,15 @@ class Cgroup:
         raise KernelError(errno.ENOENT, f"make cgroup {path}", hint="its parent keeps vanishing")
 
     # --- small things ---
+
+    def _weigh(self, resources: Resources) -> Limits:
+        """What of *resources* can be put in force; the rest is refused, or taken note of."""
+        host = self.hierarchy
+        wanted = limits(resources, host.v1_controllers, host.v2_controllers)
+        self.enforced = Enforcement(resources.best_effort)
+        if wanted.refused:
+            self.enforced.refuse(wanted.refused, host.delegation)
+        return wanted
 
     def _own_place(self, above: str) -> str:
         return f"{above}/{self.level}" if self.level and not self.parent else above

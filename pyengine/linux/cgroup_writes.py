@@ -7,17 +7,23 @@ from collections.abc import Iterable
 
 from pyengine.errors import InvalidRequest, KernelError, Unsupported
 from pyengine.linux import cgroup_files as files
+from pyengine.linux.enforcement import Enforcement
 from pyengine.linux.limits import Write
 
 
-def write_all(directory: str, writes: Iterable[Write]) -> None:
-    """Put *writes* in force. Raises `InvalidRequest`, `Unsupported` or `KernelError`."""
+def write_all(directory: str, writes: Iterable[Write], enforced: Enforcement) -> None:
+    """Put *writes* in force; *enforced* decides about what this kernel cannot do.
+
+    Raises `InvalidRequest`, `Unsupported` or `KernelError`.
+    """
     again = []
     for write in writes:
         try:
             _write(directory, write)
         except InvalidRequest:
             again.append(write)
+        except Unsupported as error:
+            enforced.give_up(error)
     for write in again:
         # pairs such as memory and memory+swap of v1: which must go first depends on the old
         _write(directory, write)

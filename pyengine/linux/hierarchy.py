@@ -12,10 +12,9 @@ from attrs import field, frozen
 from pyengine.errors import KernelError
 from pyengine.linux import cgroup_files as files
 from pyengine.linux.cgroup_names import OWN, PARENT, branch, is_branch, is_level
+from pyengine.linux.delegation import CONTROLLERS, Delegation
+from pyengine.linux.delegation import find as find_delegation
 from pyengine.linux.device_filter import DEFAULT_POLICY
-
-CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids")
-"""The controllers of version 2 that limits and statistics need."""
 
 _V1 = frozenset(
     ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb")
@@ -47,12 +46,14 @@ class Hierarchy:
 
     *v2* is the directory of the version 2 tree below which we make ours (None: there is none
     to write to), *v2_controllers* what it can limit, *v1* each controller's mount point.
-    *refused* is why the kernel does not let us filter devices by eBPF, once it has said so.
+    *delegation* is how we came by *v2*, and why it cannot do more. *refused* is why the kernel
+    does not let us filter devices by eBPF, once it has said so.
     """
 
     v2: str | None
     v1: Mapping[str, str]
     v2_controllers: frozenset[str] = frozenset()
+    delegation: Delegation | None = field(default=None, repr=False)
     v1_controllers: frozenset[str] = field(init=False)
     refused: list[str] = field(init=False, factory=list, repr=False)
     _prepared: set[str] = field(init=False, factory=set, repr=False)
@@ -80,6 +81,8 @@ class Hierarchy:
         Gives its path. The work is done once in a process and remembered by `remember`.
         """
         path = tree
+        if tree == self.v2 and self.delegation is not None:
+            self.delegation.settle()
         for part in parent.split("/")[1:]:
             above, path = path, f"{path}/{part}"
             if tree == self.v2:
@@ -164,6 +167,8 @@ class Hierarchy:
             shared = [path for path in files.children(parent) if is_branch(_last(path))]
             for path in (*shared, parent):
                 _try_rmdir(path)
+        if self.delegation is not None:
+            self.delegation.restore()
         self._prepared.clear()
 
 
@@ -189,13 +194,9 @@ def _probe() -> Hierarchy:
     except OSError:
         return Hierarchy(None, {})
     v2, v1 = parse_mounts(mountinfo.decode(errors="surrogateescape"))
-    base = None if v2 is None else _delegated(v2)
-    controllers = files.read_or_none(f"{base}/cgroup.controllers") if base else None
-    return Hierarchy(
-        base,
-        {name: path for name, path in v1.items() if os.access(path, os.W_OK)},
-        frozenset((controllers or b"").decode().split()),
-    )
+    given = find_delegation(v2)
+    usable = {name: path for name, path in v1.items() if os.access(path, os.W_OK)}
+    return Hierarchy(given.directory, usable, given.controllers, given)
 
 
 def parse_mounts(mountinfo: str) -> tuple[str | None, dict[str, str]]:
@@ -228,28 +229,6 @@ def _unescaped(path: str) -> str:
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         path = path.replace(code, character)
     return path
-
-
-def _delegated(mount_point: str) -> str | None:
-    """The highest directory we may make cgroups in: the whole tree, or what was given to us."""
-    if _is_ours(mount_point):
-        return mount_point
-    try:
-        own = files.read("/proc/self/cgroup").decode(errors="surrogateescape")
-    except OSError:
-        return None
-    path = next((line[3:] for line in own.splitlines() if line.startswith("0::")), "/")
-    directory, highest = mount_point, None
-    for part in path.split("/")[1:]:
-        directory = f"{directory}/{part}"
-        if highest is None and _is_ours(directory):
-            highest = directory
-    return highest
-
-
-def _is_ours(directory: str) -> bool:
-    # moving a process needs leave to write to the procs file of the common ancestor as well
-    return os.access(directory, os.W_OK) and os.access(directory + "/cgroup.procs", os.W_OK)
 
 
 def _make(path: str) -> bool:

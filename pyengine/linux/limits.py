@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from pyengine.errors import InvalidRequest, Unsupported
+from pyengine.errors import InvalidRequest
 from pyengine.model.spec import DEFAULT_PIDS_LIMIT, Resources, Throttle
 
 CPU_PERIOD = 100_000
@@ -102,21 +102,32 @@ def device_number(path: str) -> str:
     return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
 
 
+class Refusal(NamedTuple):
+    """A limit that cannot be had on this host: *missing* says why.
+
+    *controller* is what would be needed, where a controller is; without *required* the limit is
+    one we added.
+    """
+
+    option: str
+    missing: str
+    remedy: str = "leave it out"
+    controller: str = ""
+    required: bool = True
+
+
 class Limits(NamedTuple):
-    """What to write for some resources, and what of our own defaults the host cannot do."""
+    """What to write for some resources, and what of them the host cannot do."""
 
     v1: tuple[Write, ...]
     v2: tuple[Write, ...]
-    warnings: tuple[str, ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
 
 def limits(
     resources: Resources, v1_controllers: frozenset[str], v2_controllers: frozenset[str]
 ) -> Limits:
-    """What *resources* means on a host with these controllers, in order.
-
-    Raises `Unsupported` for a limit that was asked for and has no controller.
-    """
+    """What *resources* means on a host with these controllers, in order."""
     devices = (
         resources.blkio_weight_device
         or resources.device_read_bps
@@ -135,25 +146,22 @@ def _limits(
 ) -> Limits:
     v1: list[Write] = []
     v2: list[Write] = []
-    warnings = []
+    refused: list[Refusal] = []
     for name, v1_topic, v2_topic in _TOPICS:
         if name in v1_controllers:
             v1.extend(v1_topic(resources))
             continue
-        writes = tuple(v2_topic(resources))
-        if not writes:
-            continue
-        if writes[0].controller in v2_controllers:
-            v2.extend(writes)
-            continue
-        for write in writes:
-            missing = f"this host gives us no {write.controller} controller"
-            if write.required:
-                remedy = "delegate the controller (systemd: Delegate=yes), run as root, or drop it"
-                raise Unsupported(write.option, missing, remedy)
-            if write.choices[0][1] != b"max":
-                warnings.append(f"no limit on {write.option}: {missing}")
-    return Limits(tuple(v1), tuple(v2), tuple(warnings))
+        for asked in v2_topic(resources):
+            if isinstance(asked, Refusal):
+                refused.append(asked)
+            elif asked.controller in v2_controllers:
+                v2.append(asked)
+            elif asked.required or asked.choices[0][1] != b"max":
+                missing = f"this host gives us no {asked.controller} controller"
+                remedy = "let systemd delegate it (Delegate=yes), run as root, or leave it out"
+                found = Refusal(asked.option, missing, remedy, asked.controller, asked.required)
+                refused.append(found)
+    return Limits(tuple(v1), tuple(v2), tuple(refused))
 
 
 def _one(
@@ -181,11 +189,14 @@ def _has_swappiness(resources: Resources) -> bool:
     return resources.memory_swappiness is not None and resources.memory_swappiness >= 0
 
 
-def _v2_memory(resources: Resources) -> Iterator[Write]:
+_ONLY_V1 = "version 2 of cgroups, which this host has, does not know it"
+
+
+def _v2_memory(resources: Resources) -> Iterator[Write | Refusal]:
     if _has_swappiness(resources):
-        raise Unsupported("memory_swappiness", "this host's cgroups are version 2", "leave it out")
+        yield Refusal("memory_swappiness", _ONLY_V1)
     if resources.oom_kill_disable:
-        raise Unsupported("oom_kill_disable", "this host's cgroups are version 2", "leave it out")
+        yield Refusal("oom_kill_disable", _ONLY_V1)
     if resources.memory:
         swap = swap_limit(resources.memory, resources.memory_swap)
         yield _one("memory", "memory.max", resources.memory, "memory")
@@ -217,9 +228,9 @@ def _v1_memory(resources: Resources) -> Iterator[Write]:
         yield _one("memory", "memory.oom_control", 1, "oom_kill_disable")
 
 
-def _v2_cpu(resources: Resources) -> Iterator[Write]:
+def _v2_cpu(resources: Resources) -> Iterator[Write | Refusal]:
     if resources.cpu_rt_period or resources.cpu_rt_runtime:
-        raise Unsupported("cpu_rt_runtime", "this host's cgroups are version 2", "leave it out")
+        yield Refusal("cpu_rt_runtime", _ONLY_V1)
     if resources.cpu_shares:
         yield _one("cpu", "cpu.weight", cpu_weight(resources.cpu_shares), "cpu_shares")
     if (limit := quota(resources)) is not None:
@@ -282,8 +293,9 @@ def _throttles(resources: Resources) -> Iterator[tuple[str, str, str, tuple[Thro
     yield "device_write_iops", "wiops", "blkio.throttle.write_iops_device", write_iops
 
 
-_Topic = Callable[[Resources], Iterator[Write]]
-_TOPICS: tuple[tuple[str, _Topic, _Topic], ...] = (
+_V1Topic = Callable[[Resources], Iterator[Write]]
+_V2Topic = Callable[[Resources], Iterator[Write | Refusal]]
+_TOPICS: tuple[tuple[str, _V1Topic, _V2Topic], ...] = (
     ("cpuset", _cpuset, _cpuset),  # first: it decides where the memory of the rest comes from
     ("memory", _v1_memory, _v2_memory),
     ("cpu", _v1_cpu, _v2_cpu),

@@ -13,21 +13,31 @@ def start_time(pid: int) -> int:
     """When *pid* started, in clock ticks since boot; 0 if there is no such process.
 
     It says who a process is, not whether it lives: one whose first thread has ended looks like
-    a zombie here, and goes on. Field 22 of proc_pid_stat(5); the name before it may hold
-    anything, parentheses too.
+    a zombie here, and goes on. Field 22 of proc_pid_stat(5).
     """
+    fields = _stat(pid)
+    return int(fields[19]) if len(fields) > 19 else 0
+
+
+def parent_of(pid: int) -> int | None:
+    """The pid of its parent, 0 if that is outside our pid namespace; `None`: it is gone."""
+    fields = _stat(pid)
+    return int(fields[1]) if len(fields) > 1 else None
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields after the name, which may hold anything, parentheses too."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return 0
+        return []
     try:
         data = os.read(fd, 1024)
     except ProcessLookupError:
-        return 0
+        return []
     finally:
         os.close(fd)
-    fields = data[data.rfind(b")") + 2 :].split()
-    return int(fields[19]) if len(fields) > 19 else 0
+    return data[data.rfind(b")") + 2 :].split()
 
 
 def is_alive(pid: int, started: int) -> bool:

@@ -305,6 +305,7 @@ _TABLE: dict[str, _Entry] = {
             "memory_reservation": amounts.memory_reservation,
             "memory_swappiness": amounts.memory_swappiness,
             "oom_kill_disable": _flag("oom_kill_disable"),
+            "best_effort": _flag("best_effort"),
             "cpu_period": amounts.cpu_period,
             "cpu_quota": amounts.cpu_quota,
             "cpu_shares": amounts.whole("cpu_shares", 1),

@@ -54,7 +54,8 @@ class Ulimit:
 class Resources:
     """What the kernel lets the container have; ``None`` or empty: no limit of its own.
 
-    Sizes are bytes, times microseconds, *nano_cpus* billionths of a processor.
+    Sizes are bytes, times microseconds, *nano_cpus* billionths of a processor. *best_effort*:
+    what the host cannot enforce is a warning.
     """
 
     memory: int | None = None
@@ -77,6 +78,7 @@ class Resources:
     device_write_bps: tuple[Throttle, ...] = ()
     device_read_iops: tuple[Throttle, ...] = ()
     device_write_iops: tuple[Throttle, ...] = ()
+    best_effort: bool = False
 
 
 @frozen(cache_hash=True)

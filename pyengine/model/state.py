@@ -26,6 +26,7 @@ class ContainerState:
     *uid* to *home* are who its program is. *watcher* is the owner directory of the process that
     watches it. *pid* is only good together with *start_time* (field 22 of proc_pid_stat(5)):
     pids are reused. *kept*: its program outlives its watcher, and is watched by the next one.
+    *warnings* are its limits that are not in force.
     """
 
     status: Status = Status.CREATED
@@ -45,6 +46,7 @@ class ContainerState:
     home: str = "/"
     watcher: str = ""
     kept: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @frozen

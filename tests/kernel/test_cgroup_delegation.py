@@ -53,7 +53,7 @@ def live_and_die():
     cgroup.kill()
     cgroup.remove()
     hierarchy.tidy()
-    return [frozen, cgroup.warnings, cgroup.unfiltered, hierarchy.names()]
+    return [frozen, cgroup.enforced.notes, cgroup.unfiltered, hierarchy.names()]
 
 
 @pytest.fixture

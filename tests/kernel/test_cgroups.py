@@ -89,7 +89,7 @@ def result(cgroup: Cgroup, script: str) -> str:
 
 def test_a_container_with_defaults_costs_two_directories_and_leaves_none(hierarchy):
     cgroup = Cgroup.create(hierarchy, "box", Resources())
-    assert cgroup.warnings == ()
+    assert cgroup.enforced.notes == []
     assert cgroup.unfiltered == ""
     assert (cgroup.v2_path is None) + len(cgroup.v1_paths) <= 2
     assert hierarchy.names() == ["box"]
@@ -283,7 +283,7 @@ def test_a_host_that_gives_us_nothing_refuses_limits_and_says_what_it_cannot_do(
     with pytest.raises(Unsupported, match="memory"):
         Cgroup.create(bare, "box", Resources(memory=32 * MEGABYTE))
     cgroup = Cgroup.create(bare, "box", Resources())
-    assert "pids" in cgroup.warnings[0]
+    assert "pids" in cgroup.enforced.notes[0]
     assert "eBPF" in cgroup.unfiltered
     assert cgroup.v2_fd() is None
     assert cgroup.join_fds() == []

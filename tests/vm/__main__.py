@@ -28,7 +28,8 @@ mount -t sysfs sys /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs -o mode=755 run /run
 mount -t ext4 /dev/vdb /tmp && chmod 1777 /tmp
-mkdir -p /dev/pts /dev/shm /dev/mqueue && mount -t devpts -o gid=5,mode=620,ptmxmode=666 pts /dev/pts
+mkdir -p /dev/pts /dev/shm /dev/mqueue
+mount -t devpts -o gid=5,mode=620,ptmxmode=666 pts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t mqueue mqueue /dev/mqueue
 for fd in 0:stdin 1:stdout 2:stderr; do ln -sf /proc/self/fd/${{fd%:*}} /dev/${{fd#*:}}; done

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -22,6 +22,7 @@ _LEFT_OUT = shutil.ignore_patterns(
 _NOT_OF_THE_CHECKOUT = shutil.ignore_patterns(
     *(".git", ".venv", ".*_cache", ".hypothesis", "_build", "build", "vm-*", "*.o"),
 )
+_Ignored = Callable[[str, list[str]], set[str]]
 _FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\ntester:x:1000:1000::/home/tester:/bin/sh\n"
     "nobody:x:65534:65534:nobody:/:/bin/false\n",
@@ -60,9 +61,7 @@ def make(image: Path, kilobytes: int, content: Path | None = None) -> None:
     features = "^has_journal,^resize_inode"
     command = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", features, "-b", "4096", "-m", "0"]
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    subprocess.run(
-        [*command, *options, str(image)], check=True, env=environment
-    )
+    subprocess.run([*command, *options, str(image)], check=True, env=environment)
 
 
 def _blocks(path: Path) -> int:
@@ -131,7 +130,7 @@ def _libraries(programs: Iterable[Path]) -> set[str]:
     return set(re.findall(r"(?:=> |^\s+)(/\S+) \(0x", told.stdout, re.MULTILINE))
 
 
-def _copy_tree(directory: Path, to: Path, ignore: shutil._CopyTree = None) -> None:
+def _copy_tree(directory: Path, to: Path, ignore: _Ignored) -> None:
     target = _place(directory, to)
     shutil.copytree(
         directory, target, symlinks=True, ignore=ignore, copy_function=_hardlink, dirs_exist_ok=True

@@ -35,7 +35,15 @@ def run(name: str, arguments: tuple[str, ...]) -> int:
     place = delegated() if is_user else made("system.slice/tests.service")
     chosen = arguments or (AS_USER if is_user else AS_ROOT)
     base = f"/tmp/pytest-of-{name}"
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", f"--basetemp={base}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--color=no",
+        f"--basetemp={base}",
+    ]
 
     def enter() -> None:
         (place / "cgroup.procs").write_text("0")

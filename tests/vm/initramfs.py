@@ -30,8 +30,9 @@ def archive(busybox: Path, modules: Iterable[Path]) -> bytes:
     pieces = [_entry(name, stat.S_IFDIR | 0o755) for name in ("bin", "dev", "modules", "proc")]
     pieces.append(_entry("init", stat.S_IFREG | 0o755, init.encode()))
     pieces.append(_entry("bin/busybox", stat.S_IFREG | 0o755, busybox.read_bytes()))
-    for path in found:
-        pieces.append(_entry(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes()))
+    pieces += (
+        _entry(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes()) for path in found
+    )
     pieces.append(_entry("TRAILER!!!", 0))
     return b"".join(pieces)
 

@@ -26,7 +26,20 @@ def boot(
     """
     results.unlink(missing_ok=True)
     command = [
-        *("nice", "-n", "10", QEMU, "-accel", "tcg,thread=multi", "-smp", "2", "-m", "3G", "-cpu", "max"),
+        *(
+            "nice",
+            "-n",
+            "10",
+            QEMU,
+            "-accel",
+            "tcg,thread=multi",
+            "-smp",
+            "2",
+            "-m",
+            "3G",
+            "-cpu",
+            "max",
+        ),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-serial", "stdio", "-serial", f"file:{results}"),
         *("-kernel", str(kernel), "-initrd", str(initramfs)),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyengine.errors import InvalidRequest, Unsupported
+from pyengine.errors import InvalidRequest
 from pyengine.linux.limits import cpu_weight, device_number, io_weight, limits, quota, swap_limit
 from pyengine.model.spec import DEFAULT_PIDS_LIMIT, Resources, Throttle
 
@@ -133,18 +133,19 @@ def test_each_controller_is_asked_in_the_tree_that_has_it():
     ],
 )
 def test_a_limit_that_nothing_can_enforce_is_refused(resources):
-    with pytest.raises(Unsupported, match="controller"):
-        limits(resources, NONE, NONE)
+    (refused,) = limits(resources, NONE, NONE).refused[:1]
+    assert refused.required
+    assert refused.controller in refused.missing
+    assert limits(resources, NONE, NONE)[:2] == ((), ())
 
 
 def test_only_our_own_default_gives_way_and_says_so():
-    found = limits(Resources(), NONE, NONE)
-    assert (found.v1, found.v2) == ((), ())
-    assert "pids" in found.warnings[0]
+    (refused,) = limits(Resources(), NONE, NONE).refused
+    assert (refused.option, refused.required) == ("pids", False)
 
 
 def test_no_limit_on_processes_needs_no_controller():
-    assert limits(Resources(pids=None), NONE, NONE).warnings == ()
+    assert limits(Resources(pids=None), NONE, NONE).refused == ()
 
 
 @pytest.mark.parametrize(
@@ -156,8 +157,8 @@ def test_no_limit_on_processes_needs_no_controller():
     ],
 )
 def test_what_only_version_1_can_do_is_refused_in_version_2(resources):
-    with pytest.raises(Unsupported, match="version 2"):
-        limits(resources, NONE, V2)
+    (refused,) = limits(resources, NONE, V2).refused
+    assert "version 2" in refused.missing
     assert limits(resources, V1, NONE).v1
 
 
