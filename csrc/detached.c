@@ -12,6 +12,14 @@ int pe_open_tree(int dirfd, const char *path, unsigned flags)
     return (int)SYS(open_tree, dirfd, path, flags);
 }
 
+int pe_map_ids(int mount, int users, int recursive)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)users};
+
+    return (int)SYS(mount_setattr, mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr,
+                    sizeof attr);
+}
+
 struct layering {
     const char *lowers;
     int below;

@@ -74,13 +74,13 @@ int pe_instruct(int report, const char *plan, size_t size, const struct pe_birth
 }
 
 /* Ask for a child who tells and is told at the other end of *report*. */
-static int ask(int joiner, const struct pe_birth *birth, int target, uint64_t joined, int ushered, int report)
+static int ask(int joiner, const struct pe_birth *birth, int target, struct join_request request, int report)
 {
-    struct join_request request = {
-        .unshare = birth->unshare, .joined = joined, .into_cgroup = birth->cgroup >= 0, .ushered = ushered};
     struct iovec what = {.iov_base = &request, .iov_len = sizeof request};
     int fds[] = {report, target >= 0 ? target : report, birth->cgroup >= 0 ? birth->cgroup : report};
 
+    request.unshare = birth->unshare;
+    request.into_cgroup = birth->cgroup >= 0;
     return send_message(joiner, &what, 1, fds, 3);
 }
 
@@ -93,12 +93,13 @@ static int close_report(struct report *ours, int answer, int *report)
     return answer;
 }
 
-int pe_conceive(int joiner, const struct pe_birth *birth, int *report)
+int pe_conceive(int joiner, const struct pe_birth *birth, int users, int *report)
 {
     struct report ours;
 
     TRY(open_report(&ours));
-    int answer = close_report(&ours, ask(joiner, birth, -1, 0, 0, ours.tell), report);
+    struct join_request request = {.in_users = users >= 0};
+    int answer = close_report(&ours, ask(joiner, birth, users, request, ours.tell), report);
     SYS(sched_yield); /* a message wakes its reader up on our own processor, where it would wait for us */
     return answer;
 }
@@ -122,9 +123,10 @@ int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *bi
     struct report ours;
 
     TRY(open_report(&ours));
+    struct join_request request = {.joined = joined, .ushered = has_usher(plan)};
     int answer = pe_instruct(ours.hear, plan, size, birth);
     if (answer == 0)
-        answer = ask(joiner, birth, target, joined, has_usher(plan), ours.tell);
+        answer = ask(joiner, birth, target, request, ours.tell);
     return close_report(&ours, answer, report);
 }
 

@@ -17,7 +17,9 @@ struct join_request {
     uint64_t unshare; /* CLONE_NEW*: namespaces made for it */
     uint64_t joined;  /* CLONE_NEW*: which namespaces of the target */
     int32_t into_cgroup;
-    int32_t ushered; /* it is an usher, who has the child */
+    int32_t ushered;  /* it is an usher, who has the child */
+    int32_t in_users; /* so it is; the target is a user namespace, in which the child is born */
+    int32_t unused;
 };
 
 /* To the child, by its report: this, and the plan, if that is not too large for a message.  With it come the

@@ -15,10 +15,18 @@
  *                               clone(CLONE_PARENT)    ->   USHER {pid, pidfd}, walks the first steps
  *                                                           PE_ENTER: clone(CLONE_PARENT)    ->   BORN
  *
+ * Who shall be root of a user namespace that is there already has an usher too, who enters it: only of
+ * somebody in there is a child's pid namespace, and no process comes back from there.
+ *
+ *                               vfork(CLONE_PARENT)    ->   enters the user namespace
+ *                                                           clone(CLONE_PARENT)    ->   BORN {pid, pidfd}
+ *                               USHER {pid, pidfd}
+ *
  * fd 3 is the engine.  When it is gone, so are we. */
 #include "join.h"
 #include "lean.h"
 #include "start.h"
+#include "vfork.h"
 #include <sys/socket.h>
 #include <sys/mman.h>
 #include <linux/close_range.h>
@@ -26,7 +34,7 @@
 #include <linux/sched.h>
 #include <limits.h>
 
-enum { ENGINE = 3, MOST_TEXTS = 1 << 17 };
+enum { ENGINE = 3, MOST_TEXTS = 1 << 17, STACK = 256 * 1024 };
 
 static int own_pid_namespace;
 static char *texts[MOST_TEXTS];
@@ -207,6 +215,68 @@ static long clone_child(const struct join_request *request, const int *fds, int 
     return pid;
 }
 
+/* Become root of the user namespace we are in: our own id outside is nobody's there. */
+static int be_root_inside(int regroups)
+{
+    if (regroups)
+        TRY(SYS(setgroups, 0, NULL));
+    TRY(SYS(setresgid, 0, 0, 0));
+    return (int)SYS(setresuid, 0, 0, 0);
+}
+
+/* Who asks for an usher, and with what. */
+struct ushering {
+    const struct join_request *request;
+    const int *fds;
+};
+
+/* The usher, who has borrowed our memory: nobody is in the user namespace yet who could stop or trace him.
+ * He tells of his child himself, for only he has its pidfd. */
+static _Noreturn void usher(const void *arg)
+{
+    const struct ushering *asked = arg;
+    struct pe_said said = {.word = PE_BORN, .fd = -1};
+    struct clone_args args = {
+        .flags = CLONE_PARENT | CLONE_PIDFD | asked->request->unshare,
+        .pidfd = (uint64_t)(uintptr_t)&said.fd,
+    };
+    long pid = SYS(setns, asked->fds[1], CLONE_NEWUSER);
+
+    if (pid == 0)
+        pid = be_root_inside(1);
+    if (pid == 0) {
+        pid = SYS(clone3, &args, sizeof args);
+        if (pid == 0)
+            child_main(asked->fds);
+    }
+    if (pid < 0)
+        said = (struct pe_said){.word = PE_FAILED, .step = PE_CLONE, .error = (int)-pid, .fd = -1};
+    said.pid = pid > 0 ? (int)pid : 0;
+    if (say(asked->fds[0], &said) < 0 && pid > 0) /* nobody would ever know of it */
+        SYS(pidfd_send_signal, said.fd, SIGKILL, NULL, 0);
+    leave(0);
+}
+
+static long clone_usher(const struct join_request *request, const int *fds, int *pidfd)
+{
+    static char stack[STACK] __attribute__((aligned(16)));
+    struct ushering asked = {request, fds};
+    struct clone_args args = {
+        .flags = CLONE_PARENT | CLONE_PIDFD | CLONE_VM | CLONE_VFORK,
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .stack = (uint64_t)(uintptr_t)stack,
+        .stack_size = sizeof stack,
+    };
+
+    if (request->into_cgroup) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)fds[2];
+    }
+    long pid = clone_apart(&args, usher, &asked);
+    SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0); /* he has changed his ids, and this with them */
+    return pid;
+}
+
 static void serve(void)
 {
     struct join_request request;
@@ -217,10 +287,10 @@ static void serve(void)
 
     if (got != sizeof request || n_fds != 3)
         leave(got != 0);
-    long pid = clone_child(&request, fds, &said.fd);
+    long pid = request.in_users ? clone_usher(&request, fds, &said.fd) : clone_child(&request, fds, &said.fd);
     if (pid == 0)
         child_main(fds);
-    said.word = request.ushered ? PE_USHER : PE_BORN;
+    said.word = request.in_users || request.ushered ? PE_USHER : PE_BORN;
     if (pid < 0)
         said = (struct pe_said){.word = PE_FAILED, .step = PE_CLONE, .error = (int)-pid, .fd = -1};
     said.pid = (int)pid;
@@ -251,10 +321,7 @@ static int have_own_users(void)
     TRY(say(ENGINE, &said));
     if (SYS(read, ENGINE, &regroups, 1) != 1)
         leave(1); /* the engine has given up */
-    if (regroups)
-        TRY(SYS(setgroups, 0, NULL));
-    TRY(SYS(setresgid, 0, 0, 0));
-    return (int)SYS(setresuid, 0, 0, 0);
+    return be_root_inside(regroups);
 }
 
 static void begin_with_own_users(void)
@@ -283,7 +350,7 @@ static _Noreturn void serve_all(void)
 
 __attribute__((used, noreturn)) void begin(long *stack)
 {
-    static char own_stack[256 * 1024] __attribute__((aligned(16)));
+    static char own_stack[STACK] __attribute__((aligned(16)));
     uint64_t all = ~0ULL;
 
     if (SYS(fcntl, ENGINE, F_SETFD, FD_CLOEXEC) < 0)

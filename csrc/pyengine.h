@@ -42,7 +42,7 @@ enum pe_op {
     PE_NO_NEW_PRIVS,  /* */
     PE_SECCOMP,       /* data: a filter of `fd` instructions; flags: SECCOMP_FILTER_FLAG_* */
     PE_GROUPS,        /* data: `flags` group ids, uint32_t */
-    PE_OWN_STDIO,     /* flags: the user who shall own the pipes or terminal */
+    PE_OWN_STDIO,     /* flags: the user who shall own the pipes or terminal; fd: the first of them, or -1 */
     PE_KEEPCAPS,      /* keep capabilities when the ids change */
     PE_IDS,           /* flags: user; fd: group */
     PE_CAPS,          /* flags: permitted and effective; nothing inheritable or ambient */
@@ -167,8 +167,9 @@ int pe_start_joiner(int program, int report, uint64_t bounds, int own_users, str
 int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target,
             uint64_t joined, int *report);
 
-/* The same in two steps, for a child of no target: it waits for its plan, which is made meanwhile. */
-int pe_conceive(int joiner, const struct pe_birth *birth, int *report);
+/* The same in two steps, for a child of no target: it waits for its plan, which is made meanwhile.  With
+ * *users*, a user namespace that has its ids, it is born as root of that one; else -1. */
+int pe_conceive(int joiner, const struct pe_birth *birth, int users, int *report);
 int pe_instruct(int report, const char *plan, size_t size, const struct pe_birth *birth);
 int pe_abandon(int report); /* there will be no plan */
 
@@ -179,6 +180,7 @@ int pe_socket_beside(int process, int family); /* TCP, not blocking, in the netw
 /* detached.c: mounts that are nowhere, and vanish with their fd. */
 int pe_empty_mount(void);
 int pe_open_tree(int dirfd, const char *path, unsigned flags);
+int pe_map_ids(int mount, int users, int recursive); /* ids of its files, as those of *users* are mapped */
 int pe_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags);
 
 /* files.c */

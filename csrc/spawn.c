@@ -10,6 +10,7 @@
  */
 #include "births.h"
 #include "spawner.h"
+#include "vfork.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <linux/close_range.h>
@@ -69,8 +70,9 @@ static void restore_signals(void)
     SYS(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
-__attribute__((no_sanitize("address"))) static void child_main(const struct birth *birth)
+__attribute__((no_sanitize("address"))) static void child_main(const void *arg)
 {
+    const struct birth *birth = arg;
     struct pe_said said = {.word = PE_FAILED, .step = PE_ARRANGE, .fd = -1};
     int fds[PE_MAX_FDS], program = -1, report = lift(birth->report);
 
@@ -86,33 +88,6 @@ __attribute__((no_sanitize("address"))) static void child_main(const struct birt
     SYS(write, report < 0 ? birth->report : report, &said, sizeof said);
     for (;;)
         SYS(exit_group, 127);
-}
-
-/* The child comes back from the system call on a stack of its own, and never returns. */
-static long clone_child(struct clone_args *args, const struct birth *birth)
-{
-#if defined(__x86_64__)
-    register long result __asm__("rax") = __NR_clone3;
-    register const struct birth *arg __asm__("r12") = birth;
-    register void (*entry)(const struct birth *) __asm__("r13") = child_main;
-    __asm__ volatile(
-        "syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\txor %%ebp, %%ebp\n\tmov %%r12, %%rdi\n\tcall *%%r13\n1:"
-        : "+a"(result)
-        : "D"(args), "S"(sizeof *args), "r"(arg), "r"(entry)
-        : "rcx", "r11", "memory");
-    return result;
-#else
-    register long x8 __asm__("x8") = __NR_clone3;
-    register long x0 __asm__("x0") = (long)args;
-    register long x1 __asm__("x1") = sizeof *args;
-    register const struct birth *arg __asm__("x19") = birth;
-    register void (*entry)(const struct birth *) __asm__("x20") = child_main;
-    __asm__ volatile("svc #0\n\tcbnz x0, 1f\n\tmov x29, xzr\n\tmov x0, x19\n\tblr x20\n1:"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), "r"(arg), "r"(entry)
-                     : "memory", "cc");
-    return x0;
-#endif
 }
 
 static int give_birth(void *arg, char *stack_top)
@@ -131,7 +106,7 @@ static int give_birth(void *arg, char *stack_top)
         args.cgroup = (uint64_t)birth->wanted->cgroup;
     }
     begin_birth();
-    int pid = (int)clone_child(&args, birth);
+    int pid = (int)clone_apart(&args, child_main, birth);
     end_birth();
     return pid;
 }

@@ -133,7 +133,7 @@ static int step_groups(struct walker *walker, const struct pe_step *step)
 static int step_own_stdio(struct walker *walker, const struct pe_step *step)
 {
     (void)walker;
-    for (int fd = 0; fd < 3; fd++) {
+    for (int fd = step->fd < 0 ? 0 : step->fd; fd < 3; fd++) {
         struct statx found;
 
         if (SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found) < 0)

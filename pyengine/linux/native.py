@@ -401,6 +401,15 @@ def open_tree(path: str, *, recursive: bool = True) -> int:
     return check(lib.pe_open_tree(-100, fsencode(path), flags), f"clone the mount at {path}")
 
 
+def map_ids(mount: int, users: int, *, recursive: bool = False) -> None:
+    """Let the files of a clone of `open_tree` belong to whom the user namespace *users* maps.
+
+    What is on disk user 0's belongs to who is root there. Raises `KernelError`: EINVAL for a
+    file system that knows no such thing (mount_setattr(2)).
+    """
+    check(lib.pe_map_ids(mount, users, recursive), "map the ids of a mount")
+
+
 def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
     """Open *path* as a process whose root directory is the fd *root* would: nothing leads out.
 

@@ -98,16 +98,17 @@ class Joiner:
         cgroup: int,
         unshare: int = 0,
         bounds: int = _ALL,
+        users: int = -1,
     ) -> Child:
         """Ask for a child that waits until it is told its plan; see `Plan` for what is asked.
 
-        `instruct` or `native.end` it: what the kernel has to do for it takes as long as most plans.
+        With *users*, a user namespace by its fd, it is root of that one. `instruct` or `native.end` it: what the kernel has to do for it takes as long as most plans.
         """
         birth = ffi.new("struct pe_birth *")
         birth.unshare, birth.cgroup = unshare, cgroup
 
         def ask(joiner: int, report: object) -> int:
-            answer: int = lib.pe_conceive(joiner, birth, report)
+            answer: int = lib.pe_conceive(joiner, birth, users, report)
             return answer
 
         return self._process(bounds).child(ask, _NOT_YET)
