@@ -82,9 +82,26 @@ class Line:
 def connect(layout: Layout, name: str) -> Line | None:
     """A connection to the desk called *name*; `None` where nobody sits at it.
 
-    Raises `NotPermitted` where somebody else does, and `StoreError` where another version does.
+    Raises `NotPermitted` where somebody else does, and `StoreError` where another version does, or
+    where too many ask.
     """
     path = f"{layout.desks}/{name}"
+    for _ in range(_ATTEMPTS):
+        try:
+            return _connect(layout, name, path)
+        except _SentAwayError:  # he is leaving, then nobody sits there now; or there are too many
+            continue
+    raise StoreError(path, "its owner is busy: too many ask it", "try again")
+
+
+_ATTEMPTS = 3
+
+
+class _SentAwayError(Exception):
+    """Who sits there has hung up without a word."""
+
+
+def _connect(layout: Layout, name: str, path: str) -> Line | None:
     try:
         place = os.open(layout.desks, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -121,11 +138,14 @@ def _check_peer(path: str, holder: int, peer: int) -> None:
 
 
 def _greet(line: socket.socket, layout: Layout, path: str) -> str:
-    packets.send(line, protocol.pack_hello(root=identity_of(layout)))
-    data, fds = packets.receive(line)
+    try:
+        packets.send(line, protocol.pack_hello(root=identity_of(layout)))
+        data, fds = packets.receive(line)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise _SentAwayError from error
     packets.close(fds)
     if not data:
-        raise StoreError(path, "its owner is busy: too many ask it", "try again")
+        raise _SentAwayError
     try:
         return protocol.unpack_hello(data).kind
     except InvalidRequest as error:

@@ -71,14 +71,12 @@ class Desk:
     # --- who comes ---
 
     def admit(self) -> bool:
-        """Let in whoever waits at the door; whether there was anybody."""
-        came = False
+        """Let in whoever waits at the door; whether there is anybody then."""
         while True:
             try:
                 line, _ = self._door.accept()
             except OSError:  # nobody (more), or he has left, or no room for his descriptor
-                return came
-            came = True
+                return bool(self._lines)
             with self._changed:
                 if len(self._lines) >= CONNECTIONS:
                     line.close()

@@ -235,8 +235,10 @@ def _leaves(house: House, desk: Desk) -> bool:
     for running in list(house.running.values()):
         running.done.wait()
     is_quiet = desk.wait_quiet(LINGER)
-    desk.is_leaving = False
-    if not is_quiet or _is_busy(house):
+    if _is_busy(house):
+        desk.is_leaving = False
+        return False
+    if not is_quiet:
         return False
     fd = os.open(house.layout.keeper_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

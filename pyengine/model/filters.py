@@ -94,7 +94,7 @@ def _beside(
 def _pattern(value: str) -> re.Pattern[str]:
     try:
         return re.compile(value)
-    except re.error as error:
+    except (re.error, FutureWarning) as error:  # "[[" may mean something else one day
         raise InvalidRequest("name filter", value, why=str(error)) from error
 
 

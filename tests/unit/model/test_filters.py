@@ -2,7 +2,7 @@
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyengine.errors import InvalidRequest
@@ -120,6 +120,7 @@ def test_a_container_to_compare_with_must_be_there():
         st.sampled_from(sorted(LIST_FILTERS)), st.lists(st.text(max_size=6), max_size=2), max_size=3
     )
 )
+@example({"name": ["[["]})
 def test_any_text_is_a_filter_or_a_reason(filters):
     try:
         found = selected(**filters)
