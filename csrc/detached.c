@@ -28,10 +28,31 @@ struct layering {
     uint64_t flags;
 };
 
+static int put_somewhere(int mount)
+{
+    return (int)SYS(move_mount, mount, "", AT_FDCWD, "/sys", MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+/* A layer that is named by fd is a mount that is nowhere; others are where they are. */
+static int is_nowhere(const char *lower)
+{
+    for (const char *named = "/proc/self/fd/"; *named; named++, lower++)
+        if (*named != *lower)
+            return 0;
+    return 1;
+}
+
 static int overlay_elsewhere(const struct layering *wish)
 {
     TRY(SYS(mount, NULL, "/", NULL, MS_REC | MS_SLAVE, NULL));
-    TRY(SYS(move_mount, wish->below, "", AT_FDCWD, "/sys", MOVE_MOUNT_F_EMPTY_PATH));
+    for (const char *lower = wish->lowers; *lower; lower += length(lower) + 1) {
+        if (!is_nowhere(lower))
+            continue;
+        OWNED_FD layer = (int)TRY(SYS(openat, AT_FDCWD, lower, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        TRY(put_somewhere(layer));
+    }
+    if (wish->below >= 0)
+        TRY(put_somewhere(wish->below));
     return make_overlay(wish->lowers, wish->below, wish->upper, wish->work, wish->flags);
 }
 
@@ -56,5 +77,5 @@ int pe_overlay(const char *lowers, int below, const char *upper, const char *wor
     struct layering wish = {.lowers = lowers, .below = below, .upper = upper, .work = work, .flags = flags};
     int made = make_overlay(lowers, below, upper, work, flags);
 
-    return made == -EINVAL && below >= 0 ? on_spawner(overlay_on_thread, &wish) : made;
+    return made == -EINVAL ? on_spawner(overlay_on_thread, &wish) : made;
 }

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
@@ -13,7 +14,7 @@ from pyengine.containers.accounts import identity_in, identity_in_layer, identit
 from pyengine.containers.compile import born_into, compile_plan
 from pyengine.containers.failure import host_error, start_error
 from pyengine.containers.identity import Identity
-from pyengine.containers.mount_sources import prepare_mounts
+from pyengine.containers.mount_sources import open_source, prepare_mounts
 from pyengine.containers.name_files import hosts_of, resolv_of
 from pyengine.containers.spares import Spares
 from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
@@ -27,11 +28,16 @@ from pyengine.linux.devices import all_devices, devices_at
 from pyengine.linux.native_joiner import Joiner, instruct
 from pyengine.linux.process import start_time
 from pyengine.linux.seccomp import filter_for
-from pyengine.model.mounts import MountKind
+from pyengine.model.mounts import Mount, MountKind
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec, DeviceRule
 from pyengine.model.warning import LimitNotEnforced
 from pyengine.store.layout import Home, Layout
+
+if TYPE_CHECKING:
+    from pyengine.containers.user_ranges import UserRanges
+    from pyengine.linux.new_users import NewUsers
+    from pyengine.model.ids import IdMaps
 
 _LARGEST_NAME_FILE = 1 << 20
 
@@ -90,7 +96,7 @@ class Tools:
 
     *kept*: the program shall outlive this process, and its streams with it. *level* is the
     directory of cgroups that will be killed and removed as one. *caution* hears of limits that
-    are not enforced, before anything runs.
+    are not enforced, before anything runs. *ranges* make the users of who has some of its own.
     """
 
     layout: Layout
@@ -101,6 +107,7 @@ class Tools:
     kept: bool = False
     level: str = ""
     caution: Callable[[Sequence[LimitNotEnforced]], object] = lambda _: None
+    ranges: UserRanges | None = None
 
 
 def give_birth(
@@ -146,10 +153,15 @@ def give_birth(
         if cgroup.enforced.unenforced:
             tools.caution(cgroup.enforced.unenforced)
         v2 = _kept_fd(cgroup.v2_fd(), opened)
-        child = _conceive(spec, v2, tools)
+        users = _users(record, tools, opened)
+        child = _conceive(spec, v2, tools, users)
         try:
-            around = _surroundings(record, home, tools, identity, nodes, cgroup, v2, opened)
+            around = _surroundings(record, home, tools, identity, nodes, cgroup, v2, users, opened)
             theirs, streams = _open_streams(spec, opened, tools)
+            if users is not None:
+                from pyengine.containers.own_users import serve
+
+                serve(record, child, theirs)
             plan = compile_plan(spec, around)
             if child is None:
                 child = tools.joiner.spawn(plan, theirs)
@@ -160,7 +172,7 @@ def give_birth(
                 native.end(child)
             raise
         heard = partial(alive, tuple(cgroup.enforced.notes))
-        started = _accompany(child, identity, begun, heard, tools.spares)
+        started = _accompany(child, identity, begun, heard, tools)
         failure = native.hear(child)
         if child.terminal >= 0:
             streams = terminal_streams(child)
@@ -180,7 +192,19 @@ def give_birth(
     return Born(child.pid, child.pidfd, started, streams, cgroup, identity)
 
 
-def _conceive(spec: ContainerSpec, v2: int, tools: Tools) -> native.Child | None:
+def _users(record: ContainerRecord, tools: Tools, opened: _Open) -> NewUsers | None:
+    """The user namespace it will be born in, if that is its own."""
+    if not record.first_id:
+        return None
+    assert tools.ranges is not None
+    users = tools.ranges.users_of(record.first_id)
+    opened.fds += (users.users, users.network)
+    return users
+
+
+def _conceive(
+    spec: ContainerSpec, v2: int, tools: Tools, users: NewUsers | None
+) -> native.Child | None:
     """The child, who waits for its plan, unless it will be born in somebody else's namespaces.
 
     The kernel clones it while we find out what it will need.
@@ -191,6 +215,7 @@ def _conceive(spec: ContainerSpec, v2: int, tools: Tools) -> native.Child | None
         cgroup=v2,
         unshare=born_into(spec, time_namespace=probe.has_time_namespaces()),
         bounds=mask(spec.security.capabilities),
+        users=-1 if users is None else users.users,
     )
 
 
@@ -203,7 +228,7 @@ def _accompany(
     identity: Identity,
     begun: Callable[[], object],
     alive: Callable[[int, int, Identity], object],
-    spares: Spares,
+    tools: Tools,
 ) -> int:
     """Do what can be done while *child* walks its plan; answers its start time."""
     started = 0
@@ -212,7 +237,9 @@ def _accompany(
         if native.hear_birth(child):
             started = start_time(child.pid)
             alive(child.pid, started, identity)
-        spares.restock()
+        tools.spares.restock()
+        if tools.ranges is not None:
+            tools.ranges.restock()
     except BaseException:
         native.end(child)
         raise
@@ -290,11 +317,21 @@ def _identity(record: ContainerRecord, home: Home, joiner: Joiner, *, is_new: bo
     """Who the program is, as far as there is somebody of that id for us."""
     spec = record.spec
     identity = _identity_in_root(record, home, joiner, is_new=is_new)
-    if joiner.ids is None:
+    ids = ids_of(record, joiner)
+    if ids is None:
         return identity
     from pyengine.containers.rootless import mapped
 
-    return mapped(identity, spec.user, spec.group_add, joiner.ids)
+    return mapped(identity, spec.user, spec.group_add, ids)
+
+
+def ids_of(record: ContainerRecord, joiner: Joiner) -> IdMaps | None:
+    """Who is somebody in a container: in its own user namespace, or in that of the *joiner*."""
+    if not record.first_id:
+        return joiner.ids
+    from pyengine.containers.own_users import ids_from
+
+    return ids_from(record.first_id)
 
 
 def _identity_in_root(
@@ -326,16 +363,16 @@ def _surroundings(
     nodes: tuple[DeviceNode, ...],
     cgroup: Cgroup,
     v2: int,
+    users: NewUsers | None,
     opened: _Open,
 ) -> Surroundings:
     spec = record.spec
     tasks = [opened.keep(fd) for fd in cgroup.join_fds()]
     fds = [native.own_pidfd(os.getpid()), *tasks]
     shared = []
-    for mount in spec.mounts:
-        if mount.kind is MountKind.BIND and mount.propagation.lstrip("r") != "private":
-            tree = native.open_tree(mount.source, recursive=mount.recursive.value != "disabled")
-            fds.append(opened.keep(tree))
+    for number, mount in enumerate(spec.mounts):
+        if _is_made_outside(mount, users):
+            fds.append(opened.keep(open_source(mount, *home.view(number))))
             shared.append((mount.target, len(fds) - 1))
     pid_target, ipc_target = -1, None
     if (name := _shares(spec.namespaces.pid)) is not None:
@@ -343,19 +380,31 @@ def _surroundings(
     if (name := _shares(spec.namespaces.ipc)) is not None:
         fds.append(opened.keep(tools.neighbour(name).pidfd))
         ipc_target = len(fds) - 1
-    network = None
-    if not _on_host(spec) and (ready := tools.spares.network()) is not None:
+    network = made = None
+    volatile = spec.owner == "process"  # it is gone before the disk could be needed
+    if not _on_host(spec) and users is not None:
+        fds.append(users.network)
+        network = len(fds) - 1
+    elif not _on_host(spec) and (ready := tools.spares.network()) is not None:
         fds.append(opened.keep(ready))
         network = len(fds) - 1
+    if users is not None:
+        from pyengine.containers.own_users import mapped_root
+
+        root = mapped_root(record, home, users.users, volatile=volatile)
+        fds.append(opened.keep(root))
+        made = len(fds) - 1
     seccomp = spec.security.seccomp
     return Surroundings(
         root=Root(
             record.lowers,
             home.upper,
             home.work,
-            tools.layout.mountpoint,
-            volatile=spec.owner == "process",  # it is gone before the disk could be needed
+            # the way to ours is closed to who is nobody outside
+            tools.layout.mountpoint if made is None else "/",
+            volatile=volatile,
             nested=record.nested,
+            made=made,
         ),
         identity=identity,
         filter=None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
@@ -377,8 +426,17 @@ def _surroundings(
         time_namespace=probe.has_time_namespaces(),
         kcore=probe.has_kcore(),
         tied=not tools.kept,
-        ids=tools.joiner.ids,
+        ids=ids_of(record, tools.joiner),
+        outside=users is not None,
     )
+
+
+def _is_made_outside(mount: Mount, users: NewUsers | None) -> bool:
+    """Whether its child could not make it, or not so that it shares what is mounted later."""
+    if mount.kind not in (MountKind.BIND, MountKind.OVERLAY):
+        return False
+    is_shared = mount.kind is MountKind.BIND and mount.propagation.lstrip("r") != "private"
+    return is_shared or users is not None
 
 
 def _shares(mode: str) -> str | None:

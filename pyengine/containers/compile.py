@@ -37,9 +37,9 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
     session = (Step("setsid", doing="start a session"), *((CONTROL,) if spec.tty else ()))
     owner = None if joins else first if around.tied else NOBODY
     parts: tuple[Step | Block, ...] = (
-        *oom_score(spec),
+        *(() if around.outside else oom_score(spec)),
         *_enter(around, later, first),
-        *root_steps(around),
+        *root_steps(around, first),
         mount_block(spec, around, first),
         *file_steps(spec, around),
         cover_block(spec.security.masked_paths, spec.security.readonly_paths),

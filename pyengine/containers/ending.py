@@ -11,6 +11,7 @@ from pyengine.containers.house import House
 from pyengine.containers.looking import cgroup_of, end_of, status_of
 from pyengine.containers.running import Running
 from pyengine.containers.waiting import ALIVE, LIVELY, PATIENCE, wait_end
+from pyengine.containers.userns_mode import take_users_back
 from pyengine.errors import ContainerNotFound, StoreError, TimedOut, WrongState
 from pyengine.linux import process
 from pyengine.model.record import ContainerRecord
@@ -72,6 +73,7 @@ def _discard(house: House, record: ContainerRecord) -> None:
     except ContainerNotFound:
         return
     if house.sweeper.throw_away(path, afterwards):
+        take_users_back(house, record)
         for waiting in house.expected(record.spec.id):
             waiting.end()
         house.tell("destroy", record)

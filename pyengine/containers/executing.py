@@ -138,7 +138,7 @@ def _begin(
     seat = None
     try:
         seat = running.seats.take()
-        plan = join_plan(record.spec, options, identity, len(seat.tasks), running, house.joiner.ids)
+        plan = join_plan(record, options, identity, len(seat.tasks), running, house.joiner.ids)
         fds = (native.own_pidfd(os.getpid()), *seat.tasks)
         return seat, house.joiner.visit(
             plan, stdin=house.no_input(), fds=fds, cgroup=seat.v2, target=target

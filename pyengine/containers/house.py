@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyengine.containers.health import Checks
     from pyengine.containers.restarting import Delay
     from pyengine.containers.running import Running
+    from pyengine.containers.user_ranges import UserRanges
     from pyengine.model.capabilities import Capabilities
     from pyengine.model.ids import IdMaps
     from pyengine.model.record import ContainerRecord
@@ -64,6 +65,7 @@ class House:
         self.supervisor = Supervisor()
         self.guard = Guard(layout, self.hierarchy, self.supervisor, self._warn)
         self.catalog = Catalog(layout, self.guard.start)
+        self._ranges: UserRanges | None = None
         self.spares = Spares(self.catalog.make_spare, networks=ids is None)
         self.sweeper = Sweeper(lambda: self.catalog.trash)
         self.events = EventLog(layout.events, self.sweeper.later)
@@ -79,6 +81,19 @@ class House:
         self._no_input = -1
         self._is_open = False
         self._is_closed = False
+
+    @property
+    def ranges(self) -> UserRanges:
+        """The users that containers have of their own, from the first that wants some."""
+        if self._ranges is None:
+            from pyengine.containers.user_ranges import UserRanges
+
+            def own_place() -> str:
+                return f"{self.layout.owners}/{self.catalog.owner}"
+
+            with self._lock:
+                self._ranges = self._ranges or UserRanges(self.joiner, own_place)
+        return self._ranges
 
     def enter(self) -> None:
         """Raise `ForeignProcess` in a fork and `EngineClosed` after `close`; open the root once."""
@@ -151,6 +166,8 @@ class House:
         if self.desk is not None:
             self.desk.close()
         self.spares.close()
+        if self._ranges is not None:
+            self._ranges.close()
         if self._no_input >= 0:
             os.close(self._no_input)
         self.joiner.close()

@@ -13,6 +13,7 @@ from pyengine.containers.naming import generate_name, new_id
 from pyengine.containers.rootfs import resolve_image
 from pyengine.containers.spec import resolve
 from pyengine.containers.sweeper import remove
+from pyengine.containers.userns_mode import give_users, refuse_users, take_users_back
 from pyengine.errors import AlreadyExists, InvalidRequest
 from pyengine.linux.seccomp import filter_for
 from pyengine.model.mounts import MountKind
@@ -66,15 +67,19 @@ def draft(house: House, options: ContainerOptions) -> Draft:
         if mount.kind in (MountKind.BIND, MountKind.OVERLAY):
             check_source(mount)
     record = ContainerRecord(spec, root.layers, root.lowers, root.nested)
+    if spec.security.userns != "host":
+        refuse_users(house, record)
     spare = house.spares.home() if options.owner == "process" else None
     drafted = Draft(record, catalog.place(container_id, options.owner, spare), False)
-    if options.name:
-        try:
+    try:
+        if spec.security.userns == "auto":
+            drafted.record = give_users(house, record, drafted.home)
+        if options.name:
             catalog.claim_name(name, container_id)
-        except BaseException:
-            withdraw(house, drafted)
-            raise
-        drafted.has_name = True
+            drafted.has_name = True
+    except BaseException:
+        withdraw(house, drafted)
+        raise
     return drafted
 
 
@@ -101,6 +106,7 @@ def withdraw(house: House, drafted: Draft) -> None:
         house.catalog.release_name(spec.name, spec.id)
     house.catalog.forget(spec.id)
     remove(drafted.home.path)
+    take_users_back(house, drafted.record)
 
 
 _OWN_NAMESPACES = Namespaces()
@@ -117,8 +123,13 @@ def _with_neighbours(house: House, spec: ContainerSpec) -> ContainerSpec:
         if not mode.startswith("container:"):
             continue
         other = house.catalog.find(mode.removeprefix("container:"))
+        neighbour = house.catalog.record(other)
+        if neighbour.first_id:
+            from pyengine.containers.own_users import refuse_sharing
+
+            refuse_sharing(f"{kind}={mode!r}")
         if kind == "ipc":
-            _check_shareable(house.catalog.record(other).spec)
+            _check_shareable(neighbour.spec)
         changed[kind] = f"container:{other}"
     return evolve(spec, namespaces=evolve(modes, **changed)) if changed else spec
 

@@ -6,8 +6,10 @@ import os
 import stat
 
 from pyengine.errors import InvalidRequest
+from pyengine.linux import native
 from pyengine.linux.mounts import check_propagation
-from pyengine.model.mounts import Mount, MountKind
+from pyengine.linux.plan import OVERLAY_VOLATILE
+from pyengine.model.mounts import Mount, MountKind, Recursion
 from pyengine.model.spec import ContainerSpec
 from pyengine.store.layout import Home
 
@@ -22,6 +24,16 @@ def prepare_mounts(spec: ContainerSpec, home: Home) -> None:
             for directory in home.view(number):
                 os.makedirs(directory, exist_ok=True)
                 os.chmod(directory, 0o755)
+
+
+def open_source(mount: Mount, upper: str, work: str) -> int:
+    """What *mount* shows, mounted nowhere, for who has no way there, or not in time.
+
+    *upper* and *work* are those of a throw-away view. Raises `KernelError`.
+    """
+    if mount.kind is MountKind.OVERLAY:
+        return native.overlay((mount.source,), upper, work, OVERLAY_VOLATILE)
+    return native.open_tree(mount.source, recursive=mount.recursive is not Recursion.DISABLED)
 
 
 def check_source(mount: Mount) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -12,6 +13,9 @@ from pyengine.linux import plan as p
 from pyengine.linux.plan import Block, Step, texts
 from pyengine.model.mounts import Mount, MountKind, Recursion
 from pyengine.model.spec import ContainerSpec
+
+if TYPE_CHECKING:
+    from pyengine.model.ids import IdMaps
 
 _QUIET = p.NOSUID | p.NODEV | p.NOEXEC
 _DEVICES = (
@@ -40,10 +44,14 @@ _TMPFS_FLAGS = {
 _TMPFS_UNSET = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}
 
 
-def root_steps(around: Surroundings) -> Iterator[Step]:
+def root_steps(around: Surroundings, first: int) -> Iterator[Step]:
     """The container's root directory: its layers, and what it writes on top of them."""
     root = around.root
     doing = f"mount the container's root over {root.lowers[-1]}"
+    if root.made is not None:  # no device in it is for somebody who could not make it
+        yield Step("bind", fd=first + root.made, kind="private", flags=p.NODEV, doing=doing)
+        yield Step("root", target=root.mountpoint, doing="put its root in place")
+        return
     own = _own_marks(around)
     lowers, flags = root.lowers, own | (p.OVERLAY_VOLATILE if root.volatile else 0)
     if root.nested:
@@ -88,7 +96,8 @@ def mount_block(spec: ContainerSpec, around: Surroundings, first: int) -> Block:
     security = spec.security
     key = (
         *(security.privileged, security.writable_cgroups, security.sysctls, spec.namespaces),
-        *(spec.shm_size, spec.tty, spec.console_size, spec.open_stdin, around.kcore, around.ids),
+        *(spec.shm_size, spec.tty, spec.console_size, spec.open_stdin, around.kcore),
+        None if around.ids is None else _seen_inside(around.ids),
     )
     block = _blocks.get(key)
     if block is None:
@@ -96,6 +105,12 @@ def mount_block(spec: ContainerSpec, around: Surroundings, first: int) -> Block:
             _blocks.clear()
         block = _blocks[key] = Block(tuple(_mount_steps(spec, around, first)))
     return block
+
+
+@lru_cache(maxsize=64)
+def _seen_inside(ids: IdMaps) -> tuple[int, bool]:
+    """All that steps depend on of *ids*: who they are outside is the same to them."""
+    return ids.largest_group(), ids.has_group(_TTY_GROUP)
 
 
 _blocks: dict[tuple[object, ...], Block] = {}
@@ -328,7 +343,8 @@ _CGROUP_WRITABLE = _filesystem("/sys/fs/cgroup", "cgroup2", _QUIET, source="cgro
 def _user_mount(mount: Mount, around: Surroundings, first: int) -> Step:
     if mount.kind is MountKind.TMPFS:
         return _tmpfs(mount)
-    if mount.kind is MountKind.OVERLAY:
+    index = dict(around.shared_binds).get(mount.target)
+    if mount.kind is MountKind.OVERLAY and index is None:
         upper, work = next(o[1:] for o in around.overlays if o[0] == mount.target)
         return Step(
             "overlay",
@@ -344,8 +360,6 @@ def _user_mount(mount: Mount, around: Surroundings, first: int) -> Step:
         flags |= p.RDONLY
         if mount.recursive in (Recursion.READONLY_IF_POSSIBLE, Recursion.READONLY):
             flags |= p.BIND_READONLY_BELOW
-    shared = dict(around.shared_binds)
-    index = shared.get(mount.target)
     return Step(
         "bind",
         mount.target,

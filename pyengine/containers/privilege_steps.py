@@ -13,7 +13,7 @@ from pyengine.linux.seccomp import Filter
 from pyengine.model.spec import Security, Ulimit
 
 _SYS_ADMIN = mask(("CAP_SYS_ADMIN",))
-_RLIMITS = (  # RLIMIT_*, asm-generic/resource.h
+RLIMITS = (  # RLIMIT_*, asm-generic/resource.h
     *("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as"),
     *("locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime"),
 )
@@ -26,10 +26,20 @@ def rlimits(ulimits: tuple[Ulimit, ...]) -> Iterator[Step]:
         numbers = [n if n >= 0 else _UNLIMITED for n in (limit.soft, limit.hard)]
         yield Step(
             "rlimit",
-            fd=_RLIMITS.index(limit.name),
+            fd=RLIMITS.index(limit.name),
             data=pack("=2Q", *numbers),
             doing=f"limit {limit.name} to {limit.soft}:{limit.hard}",
         )
+
+
+def rlimits_raised(ulimits: tuple[Ulimit, ...]) -> Iterator[Step]:
+    """The limits that are higher than our own now: later there will be no right to raise them."""
+    import resource
+
+    for limit in ulimits:
+        soft, hard = resource.getrlimit(RLIMITS.index(limit.name))
+        if hard != -1 and (limit.hard == -1 or limit.hard > hard):
+            yield from rlimits((Ulimit(limit.name, soft, limit.hard),))
 
 
 @lru_cache(maxsize=64)

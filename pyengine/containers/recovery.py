@@ -24,6 +24,7 @@ a desk's socket whose owner is gone             its process was killed          
 a container's directory without a record        it was being made, or removed       removed
 a name whose container is gone                  its container was removed           given back
 a layer with a dot in its name                  it was being made                   it goes with age
+a range of ids whose holder is gone             its container was removed           given back
 anything else                                   it is not ours                      nothing
 ==============================================  ==================================  ==============
 """
@@ -32,6 +33,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -54,7 +56,6 @@ LOST_EXIT = 255
 UNWATCHED = "its watcher was killed"
 """Why nobody knows more."""
 
-_DEAD = ".dead-"
 _OTHERS = 5.0
 """Seconds to wait for another who buries the same."""
 
@@ -80,6 +81,7 @@ def recover(layout: Layout, hierarchy: Hierarchy) -> bool:
     _sweep_layers(layout)
     if gone:
         _sweep_names(layout)
+    _sweep_ids()
     _sweep_desks(layout)
     watchers: dict[str, bool] = {}
     orphaned = False
@@ -105,13 +107,13 @@ def watcher_lives(layout: Layout, watcher: str) -> bool:
 
 def _hide(layout: Layout, name: str) -> None:
     try:
-        os.rename(f"{layout.owners}/{name}", f"{layout.owners}/{_DEAD}{name}")
+        os.rename(f"{layout.owners}/{name}", f"{layout.owners}/{owners.DEAD}{name}")
     except FileNotFoundError:  # another process was quicker
         return
 
 
 def _bury(layout: Layout, hierarchy: Hierarchy, name: str) -> None:
-    levels = Cgroup.levels(hierarchy, name.removeprefix(_DEAD))
+    levels = Cgroup.levels(hierarchy, name.removeprefix(owners.DEAD))
     for level in levels:  # first, with one write: it also ends who is being born just now
         level.kill()
     for container_id in owners.containers_of(layout, name):
@@ -204,7 +206,7 @@ def _sweep_hidden(layout: Layout, hierarchy: Hierarchy) -> bool:
     found = [
         name
         for name in os.listdir(layout.owners)
-        if name.startswith(_DEAD)
+        if name.startswith(owners.DEAD)
         or (name.startswith(owners.STAGED) and _age(f"{layout.owners}/{name}") > _ABANDONED)
     ]
     for name in found:
@@ -249,6 +251,16 @@ def _sweep_names(layout: Layout) -> None:
         holder = owners.holder_of(layout, name)
         if holder is not None and owners.is_gone(layout, *holder):
             owners.release_name(layout, name, *holder)
+
+
+def _sweep_ids() -> None:
+    """Ranges of any root's containers, for they are the host's; see `store.id_ranges`."""
+    if os.geteuid() != 0:  # nobody else can have taken any
+        return
+    from pyengine.store import id_ranges
+
+    with suppress(OSError, StoreError):  # who wants one will be told
+        id_ranges.sweep()
 
 
 def _sweep_desks(layout: Layout) -> None:

@@ -268,8 +268,9 @@ def check_host(resources: Resources, host: HostFacts) -> None:
 @lru_cache(maxsize=64)
 def security_of(asked: SecurityOptions, host: HostFacts) -> Security:
     """What the programs may do; *privileged* lifts what was not asked for by itself (row C50)."""
+    held = host.held if asked.userns == "host" else -1  # all there are, in its own user namespace
     for name in asked.cap_add:
-        if name != "ALL" and not host.held & mask((name,)):
+        if name != "ALL" and not held & mask((name,)):
             missing = "this process does not have it, so it cannot give it"
             raise Unsupported(f"capability {name}", missing, "run with it, or leave it out")
     for module in asked.unconfined:
@@ -292,7 +293,7 @@ def security_of(asked: SecurityOptions, host: HostFacts) -> Security:
     )
     return Security(
         privileged=privileged,
-        capabilities=tuple(sorted(name for name in capabilities if host.held & mask((name,)))),
+        capabilities=tuple(sorted(name for name in capabilities if held & mask((name,)))),
         seccomp=None if seccomp == "unconfined" else seccomp,
         no_new_privileges=asked.no_new_privileges,
         read_only=asked.read_only,

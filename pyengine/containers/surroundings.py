@@ -28,7 +28,8 @@ class Root:
     """What the container's root is made of: directories of the host, the topmost first.
 
     *nested*: the others lie below the last of them, which overlayfs refuses (ELOOP) unless that
-    one is hidden in an overlay of its own.
+    one is hidden in an overlay of its own. *made*: all that is done; it is a mount, by its index
+    into the birth's fds.
     """
 
     lowers: tuple[str, ...]
@@ -37,6 +38,7 @@ class Root:
     mountpoint: str
     volatile: bool = True
     nested: bool = False
+    made: int | None = None
 
 
 @frozen
@@ -55,7 +57,7 @@ class Surroundings:
     hosts: str = ""
     resolv: str = ""
     nodes: tuple[DeviceNode, ...] = ()
-    shared_binds: tuple[tuple[str, int], ...] = ()  # target -> index into fds
+    shared_binds: tuple[tuple[str, int], ...] = ()  # target -> index into fds, made outside
     overlays: tuple[tuple[str, str, str], ...] = ()  # target, upper, work of throw-away views
     network: int | None = None  # index of a network namespace to join
     pid_target: int = -1  # a process whose pid namespace is shared
@@ -64,3 +66,4 @@ class Surroundings:
     kcore: bool = False  # whether this kernel has a /proc/kcore
     tied: bool = True  # whether it shall end with its owner
     ids: IdMaps | None = None  # of its user namespace; None: it is in that of the host
+    outside: bool = False  # whether what takes the host's root has been done by who has it

@@ -43,6 +43,18 @@ def mount_of(path: str, mounts: list[MountPoint]) -> MountPoint | None:
     return best
 
 
+def file_system_of(path: str) -> str:
+    """What kind of file system *path* lies on, such as ``ext4``."""
+    device = os.stat(path).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            left, _, right = line.partition(" - ")
+            if left.split(" ")[2:3] == [number]:
+                return right.partition(" ")[0]
+    return "this file system"
+
+
 def check_propagation(source: str, propagation: str) -> None:
     """Raise `InvalidRequest` unless mounts can travel as *propagation* wants from *source*.
 

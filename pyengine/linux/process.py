@@ -85,3 +85,27 @@ def has_ended(pidfd: int, timeout: float | None = 0.0) -> bool:
 def pid_namespace() -> int:
     """The number of this process's pid namespace."""
     return os.stat("/proc/self/ns/pid").st_ino
+
+
+def raise_limit(pid: int, number: int, hard: int) -> None:
+    """Let *pid* have as much as *hard*, -1 for all, of the resource limit RLIMIT *number*.
+
+    Who has no right to do that leaves it as it is: the process will be told, when it tries.
+    """
+    import resource
+
+    try:
+        soft, now = resource.prlimit(pid, number)
+        if now != -1 and (hard == -1 or hard > now):
+            resource.prlimit(pid, number, (soft, hard))
+    except (PermissionError, ProcessLookupError):
+        return
+
+
+def set_oom_score(pid: int, score: int) -> None:
+    """Say how soon *pid* is killed when memory is short (proc_pid_oom_score_adj(5))."""
+    try:
+        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(str(score))
+    except OSError as error:
+        raise KernelError(error.errno or 0, f"set oom_score_adj to {score}") from error

@@ -27,12 +27,13 @@ def map_ids(pid: int, ids: IdMaps) -> None:
     else they could leave one that a file denies something to (CVE-2014-8989).
     """
     if ids.is_single:
-        _write(pid, "setgroups", "deny")
-    _write(pid, "uid_map", text_of(ids.users))
-    _write(pid, "gid_map", text_of(ids.groups))
+        write_map(pid, "setgroups", "deny")
+    write_map(pid, "uid_map", text_of(ids.users))
+    write_map(pid, "gid_map", text_of(ids.groups))
 
 
-def _write(pid: int, file: str, text: str) -> None:
+def write_map(pid: int, file: str, text: str) -> None:
+    """Write *text* to *file*, one of the maps of the user namespace of *pid*."""
     path = f"/proc/{pid}/{file}"
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)

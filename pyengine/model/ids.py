@@ -64,6 +64,15 @@ class IdMaps:
         """Root inside is *user* and *group* outside, and nobody else is anybody."""
         return cls((IdRange(0, user),), (IdRange(0, group),))
 
+    @classmethod
+    def range(cls, first: int, size: int) -> IdMaps:
+        """Users and groups from 0 on are those from *first* on outside, *size* of them.
+
+        >>> IdMaps.range(1879048192, 65536).users
+        (IdRange(inside=0, outside=1879048192, size=65536),)
+        """
+        return cls((IdRange(0, first, size),), (IdRange(0, first, size),))
+
     @property
     def is_single(self) -> bool:
         """Whether there is one user only, who must not change their groups."""

@@ -192,9 +192,6 @@ def _require_built(options: ContainerOptions) -> None:
         require_built(mount)
     if options.log is not None:
         lifecycle.require_built_log(options.log)
-    if options.security.userns != "host":
-        missing = "user namespaces are not built yet"
-        raise Unsupported(f"userns={options.security.userns!r}", missing, "use userns=None")
 
 
 def _unknown(keyword: str) -> InvalidRequest:

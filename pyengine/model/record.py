@@ -13,9 +13,11 @@ class ContainerRecord:
 
     *layers* are its image's, *lowers* the same with one of ours on top that holds what every
     root needs; the topmost first, absolute paths of the host. *nested*: they lie below the last.
+    *first_id* is the host's id of its root, where it has users of its own; 0: it has the host's.
     """
 
     spec: ContainerSpec
     layers: tuple[str, ...] = ()
     lowers: tuple[str, ...] = ()
     nested: bool = False
+    first_id: int = 0

@@ -17,6 +17,7 @@ from pyengine.store.layout import STEADY, Layout
 
 TRASH = ".trash"
 STAGED = ".new-"
+DEAD = ".dead-"  # of a process that is gone, whose containers are being ended
 
 
 @frozen

@@ -117,7 +117,7 @@ def test_who_joins_enters_first_and_gives_up_last(spec, options, identity, tasks
     assert step.fd == p.JOIN_TARGET
     assert step.flags & p.NEWNS
     assert bool(step.flags & p.NEWPID) == ushered
-    joined = joined_namespaces(spec, ushered=ushered)
+    joined = joined_namespaces(p.NEWNS, spec, ushered=ushered)
     assert bool(joined & p.NEWPID) == (spec.namespaces.pid != "host" and not ushered)
     (deathsig,) = (one for one in plan.steps if one.op == "pdeathsig")
     for one in (*(s for s in plan.steps if s.op == "cgroup"), *([deathsig] * (not ushered))):

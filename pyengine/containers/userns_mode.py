@@ -1,0 +1,58 @@
+"""What ``userns=`` comes to for a container of this engine: whose its users are."""
+
+from __future__ import annotations
+
+import os
+
+from attrs import evolve
+
+from pyengine.containers.house import House
+from pyengine.errors import Unsupported
+from pyengine.model.record import ContainerRecord
+from pyengine.store.layout import STEADY, Home
+
+
+def refuse_users(house: House, record: ContainerRecord) -> None:
+    """Raise `Unsupported` where what *record* asks for cannot be had; nothing is made yet."""
+    mode = record.spec.security.userns
+    if house.joiner.ids is not None:
+        missing = "a user who is not root has the ids that are his"
+        raise Unsupported(f"userns={mode!r}", missing, "leave userns= out")
+    if mode != "auto":
+        missing = "root has all ids of the host, and a container no user to be mapped to"
+        raise Unsupported(f"userns={mode!r}", missing, "use userns='auto', or 'host'")
+    from pyengine.containers.own_users import refuse_with_own_users
+
+    refuse_with_own_users(record.spec)
+    house.ranges.check(record.lowers)
+
+
+def give_users(house: House, record: ContainerRecord, home: Home) -> ContainerRecord:
+    """*record*, whose directory is *home*, with ids that nobody else has."""
+    if record.spec.owner == "process":
+        first = house.ranges.take()
+    else:
+        first = house.ranges.claim(_place(house, record))
+    given = evolve(record, first_id=first)
+    try:
+        os.chown(home.upper, first, first)
+    except BaseException:
+        take_users_back(house, given)
+        raise
+    return given
+
+
+def take_users_back(house: House, record: ContainerRecord) -> None:
+    """A container is removed, or never was: its ids, if it had some, are nobody's now."""
+    if record.first_id:
+        house.ranges.give_back(record.first_id, _place(house, record))
+
+
+def require_users(house: House, record: ContainerRecord) -> None:
+    """Raise `StoreError` where the ids of a container that starts have become another's."""
+    if record.first_id and record.spec.owner != "process":
+        house.ranges.require(record.first_id, _place(house, record))
+
+
+def _place(house: House, record: ContainerRecord) -> str:
+    return house.layout.home(STEADY, record.spec.id).path
