@@ -162,6 +162,14 @@ int end_cgroup(int tree, const char *path, int64_t deadline)
     return is_busy(remove_cgroup(tree, path));
 }
 
+/* Users mark with what users may write, which root takes no notice of. */
+static int is_marked(const char *cgroup)
+{
+    const char *mark = SYS(geteuid) == 0 ? "trusted.pyengine" : "user.pyengine";
+
+    return SYS(getxattr, cgroup, mark, NULL, 0) >= 0;
+}
+
 /* Remove it, and what is above it, as far as that is empty and marked as ours. */
 void remove_marked(int tree, const char *path)
 {
@@ -173,8 +181,7 @@ void remove_marked(int tree, const char *path)
         OWNED_FD cgroup = open_directory(tree, above);
         if (cgroup >= 0) {
             name_fd(cgroup, name);
-            if (SYS(getxattr, name, "trusted.pyengine", NULL, 0) < 0 ||
-                SYS(unlinkat, tree, above, AT_REMOVEDIR) < 0)
+            if (!is_marked(name) || SYS(unlinkat, tree, above, AT_REMOVEDIR) < 0)
                 return;
         }
         while (n && above[n] != '/')

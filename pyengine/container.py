@@ -224,6 +224,7 @@ class Container:
         options = join_options(
             argv, env, env_file, workdir, user, tty, privileged, console_size, stdin
         )
+        self._house.supervisor.begin()
         return Process(Executed(self._house, joining.join(self._house, self.id, options)))
 
     def exec_detached(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from pyengine.containers.accounts import identity_in
-from pyengine.containers.birth import Streams, ids_of, open_outputs, terminal_streams
+from pyengine.containers.birth import Streams, open_outputs, terminal_streams
 from pyengine.containers.execution import Execution
 from pyengine.containers.failure import host_error, join_error
 from pyengine.containers.house import House
@@ -70,6 +70,7 @@ def join_detached(house: House, container_id: str, options: JoinOptions) -> int:
 
 def join_unheard(house: House, container_id: str, options: JoinOptions) -> int:
     """`join`, with nobody to listen to it; answers its pid. It is watched."""
+    house.supervisor.begin()
     execution = join(house, container_id, evolve(options, open_stdin=False))
     execution.collect(lambda *_: True, b"")
     house.supervisor.watch(execution)
@@ -116,12 +117,11 @@ def identity_of(
         identity = identity_in(root, options.user, spec.group_add)
     finally:
         os.close(root)
-    ids = ids_of(house.catalog.record(spec.id), house.joiner)
-    if ids is None:
+    if house.joiner.ids is None:
         return identity
     from pyengine.containers.rootless import mapped
 
-    return mapped(identity, options.user, spec.group_add, ids)
+    return mapped(identity, options.user, spec.group_add, house.joiner.ids)
 
 
 def _spawn(
@@ -137,7 +137,7 @@ def _spawn(
     try:
         seat = running.seats.take() if running else Seat.make(cgroup_of(house, record.spec.id))
         theirs, streams = _open_streams(house, options, opened)
-        plan = join_plan(record, options, identity, len(seat.tasks), running, house.joiner.ids)
+        plan = join_plan(record.spec, options, identity, len(seat.tasks), running, house.joiner.ids)
         fds = (native.own_pidfd(os.getpid()), *seat.tasks)
         plan = evolve(plan, fds=fds, cgroup=seat.v2, target=target)
         started = time.monotonic()

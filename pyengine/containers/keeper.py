@@ -129,7 +129,9 @@ def _locked(layout: Layout, how: int) -> Iterator[None]:
 
 def _launch(layout: Layout) -> None:
     from pyengine.containers import interpreter
+    from pyengine.linux.hierarchy import Hierarchy
 
+    Hierarchy.probe().settle()  # it is born where we live: then it divides no cgroup under our feet
     argv = interpreter.command("pyengine.containers.keeper", layout.root, layout.run)
     steps = Step("setsid", doing="start a session"), Step("chdir", "/"), Step("umask", flags=0o077)
     read, write = os.pipe2(os.O_CLOEXEC)

@@ -17,7 +17,6 @@ from pyengine.containers.log_writer import LogWriter
 from pyengine.containers.looking import status_of
 from pyengine.containers.making import create, draft, publish, withdraw
 from pyengine.containers.running import Listener, Running
-from pyengine.containers.userns_mode import require_users
 from pyengine.errors import EngineError, InvalidRequest, TimedOut, Unsupported, WrongState
 from pyengine.linux.process import open_process
 from pyengine.model.options import ContainerOptions
@@ -68,6 +67,7 @@ def start(
 
         keeper.start(house, container_id, stdin=stdin)
         return None
+    house.supervisor.begin()
     with house.catalog.locked(container_id) as home:
         record = house.catalog.record(container_id)
         state = house.catalog.state(container_id)
@@ -161,6 +161,8 @@ def create_and_start(
         return _create_and_keep(house, options)
     before = time.monotonic()
     given = options.stdin if isinstance(options.stdin, bytes) else b""
+    house.enter()
+    house.supervisor.begin()
     running = begin_new(house, options, Wishes(given=given, keep_stdin=not given))
     house.watch(running)
     if timeout is not None and time.monotonic() - before > timeout:
@@ -195,7 +197,6 @@ def _begin(
         running_state = _running_state(house, state, pid, started, identity)
         house.catalog.write_state(spec.id, evolve(running_state, warnings=notes))
 
-    require_users(house, record)
     log = log_of(record, home.log)
     _mark_tracer(house, spec)
     if spec.cgroup_parent:
@@ -212,7 +213,6 @@ def _begin(
             _neighbour(house),
             kept=house.keeps,
             level=STEADY if house.keeps else house.catalog.owner,
-            ranges=house.ranges if record.first_id else None,
             caution=_caution(house, state),
         ),
         is_new=not (state.started or state.finished),  # nor has anybody tried

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from pyengine.containers.pump import DROP, PAUSE
+from pyengine.errors import KernelError
 
 
 class Watched(Protocol):
@@ -82,6 +84,11 @@ class Supervisor:
         self._wake = -1
         self._thread: threading.Thread | None = None
 
+    def begin(self) -> None:
+        """Have a thread, before there is anything to be watched. Raises `KernelError`."""
+        with self._lock:
+            self._start()
+
     def watch(self, watched: Watched) -> None:
         """Take *watched* on; it is finished on the supervisor's thread."""
         with self._lock:
@@ -140,14 +147,20 @@ class Supervisor:
 
     def _start(self) -> select.epoll:
         if self._epoll is None:
-            self._epoll = select.epoll()
-            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._epoll.register(self._wake, select.EPOLLIN)
-            self._thread = threading.Thread(
-                target=self._serve, args=(self._epoll,), name="pyengine-supervisor", daemon=True
+            epoll, wake = select.epoll(), os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            epoll.register(wake, select.EPOLLIN)
+            self._epoll, self._wake = epoll, wake
+            thread = self._thread = threading.Thread(
+                target=self._serve, args=(epoll,), name="pyengine-supervisor", daemon=True
             )
-            self._thread.start()
-            self._take_companion(self._epoll)
+            try:
+                thread.start()
+            except RuntimeError as error:  # of a system call that failed Python tells no more
+                self._epoll, self._wake, self._thread = None, -1, None
+                epoll.close()
+                os.close(wake)
+                raise KernelError(errno.EAGAIN, "start a thread", str(error)) from error
+            self._take_companion(epoll)
         return self._epoll
 
     def _serve(self, epoll: select.epoll) -> None:

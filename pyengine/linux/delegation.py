@@ -2,9 +2,10 @@
 
 Who was given a cgroup may make others below it, and let them be limited by the controllers it
 was given, but not while a program lives in it directly ("no internal processes", cgroup-v2.rst).
-So where only we live there, we move to a leaf first: this process and its descendants, nobody
-else. Where others live there or below, it is not for us to move them, nor to change how they
-are counted: then we use what is handed down already, and say what is missing and why.
+So where only we live there, we move to a leaf first: this process, its descendants and the
+guards of engines, nobody else. Where others live there or below, it is not for us to move them,
+nor to change how they are counted: then we use what is handed down already, and say what is
+missing and why.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ LEAF = "/pyengine-host"
 
 _DELEGATED = "user.delegate"
 """systemd (251) marks a cgroup that it has given away with Delegate=."""
+
+_HELPERS = (b"pyengine-guard", b"memfd:pyengine-")
+"""What our own helpers are called, who may be nobody's children; their names end at 15 bytes."""
 
 _REMEDY = "start this program with systemd-run --user --scope -p Delegate=yes, or run as root"
 _lock = threading.Lock()
@@ -82,6 +86,8 @@ class Delegation:
         if directory is None or not self._moved or os.path.isdir(directory + PARENT):
             return
         with _lock:
+            if not all(map(_is_family, _members(directory + LEAF))):
+                return  # a keeper, who stays
             try:
                 _hand_down(directory, "-", self.pending)
                 _move_all(directory + LEAF, directory)
@@ -152,14 +158,15 @@ def _resident(directory: str) -> str:
             continue
         for pid in _members(path):
             if not _is_family(pid):
-                comm = files.read_or_none(f"/proc/{pid}/comm") or b"?"
-                return f"process {pid} ({comm.decode(errors='replace').strip()})"
+                return f"process {pid} ({_comm(pid).decode(errors='replace')})"
     return ""
 
 
 def _is_family(pid: int) -> bool:
-    """Whether *pid* is this process or descends from it; one that is gone counts as such."""
+    """Whether *pid* is this process, descends from it, or helps an engine; or it is gone."""
     own = os.getpid()
+    if pid > 0 and _comm(pid).startswith(_HELPERS):
+        return True
     while pid != own:
         if pid <= 0:  # it is outside our pid namespace
             return False
@@ -168,6 +175,13 @@ def _is_family(pid: int) -> bool:
             return _is_gone(pid)
         pid = above
     return True
+
+
+def _comm(pid: int) -> bytes:
+    try:
+        return files.read(f"/proc/{pid}/comm").strip()
+    except OSError:  # it is gone, or hidden
+        return b"?"
 
 
 def _is_gone(pid: int) -> bool:

@@ -20,8 +20,10 @@ _V1 = frozenset(
     ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb")
 )
 
-MADE_BY_US = "trusted.pyengine"
-"""The mark on a parent directory that we made, and may remove when it is empty."""
+MADE_BY_US = "trusted.pyengine" if os.geteuid() == 0 else "user.pyengine"
+"""The mark on a parent directory that we made, and may remove when it is empty; users have theirs
+(Linux 5.7), which root takes no notice of.
+"""
 
 
 @frozen
@@ -81,8 +83,8 @@ class Hierarchy:
         Gives its path. The work is done once in a process and remembered by `remember`.
         """
         path = tree
-        if tree == self.v2 and self.delegation is not None:
-            self.delegation.settle()
+        if tree == self.v2:
+            self.settle()
         for part in parent.split("/")[1:]:
             above, path = path, f"{path}/{part}"
             if tree == self.v2:
@@ -95,6 +97,11 @@ class Hierarchy:
             enable(path, self.v2_controllers)
         self._prepared.add(path)
         return path
+
+    def settle(self) -> None:
+        """Take our place in what was delegated to us, before others of ours are born there."""
+        if self.delegation is not None:
+            self.delegation.settle()
 
     def is_prepared(self, path: str) -> bool:
         """Whether `prepare` has made *path* in this process (it may be gone again since)."""

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes  # noqa: F401 — loaded by whoever may read it: nobody cannot
-import json
 import os
 
 import pytest
+from support.nobody import NOBODY, as_nobody
 
 from pyengine.linux import cgroup_files
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.model.spec import Resources
 
 pytestmark = pytest.mark.kernel
-
-NOBODY = 65_534
-
-
-def as_nobody(work, join=None):
-    """What *work* returns in a child that has joined the cgroup *join* and is nobody."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if join is not None:
-                cgroup_files.write(join + "/cgroup.procs", b"0")
-            os.setgroups([])
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
-            os.write(writer, json.dumps(work()).encode())
-        except BaseException as error:  # noqa: BLE001 — the parent says it
-            os.write(writer, json.dumps(repr(error)).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as file:
-        answer = file.read()
-    os.waitpid(child, 0)
-    return json.loads(answer)
 
 
 def probe():

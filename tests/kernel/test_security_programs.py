@@ -89,11 +89,13 @@ OVERWRITE = """
 
 
 def test_the_init_that_stays_inside_cannot_be_overwritten(engine, image):
-    # pe_seal: F_SEAL_WRITE, _GROW, _SHRINK, and F_SEAL_EXEC
+    # pe_seal: F_SEAL_WRITE, _GROW, _SHRINK, and F_SEAL_EXEC; before Linux 6.3, which has not the
+    # last, its right to run can be taken away: then it is a copy that nobody else uses
     before = digests()
     container = started(engine, image, OVERWRITE, init=True)
     container.wait(timeout=60)
-    assert container.logs().split() == ["ready", "over"]
+    may = set() if native._program("landing").mode_stays else {"changed"}
+    assert set(container.logs().split()) == {"ready", "over"} | may
     assert digests() == before
     assert engine.run(image, ["echo", "fine"], init=True).stdout == "fine\n"
 

@@ -30,6 +30,7 @@ def test_top_shows_every_process_as_the_host_numbers_it(engine, image):
         assert file.read() == "sleep\x004751\x00"
 
 
+@pytest.mark.anyone
 def test_top_shows_them_in_the_columns_of_ps(engine, image):
     # O17
     container = ready(engine, image, "echo ready; exec sleep 99")
@@ -44,6 +45,7 @@ def test_top_shows_them_in_the_columns_of_ps(engine, image):
         container.top_table("-o")
 
 
+@pytest.mark.anyone
 def test_what_does_not_run_has_no_processes(engine, image):
     # O17
     container = engine.create(image, "true")
@@ -57,6 +59,7 @@ def test_what_does_not_run_has_no_processes(engine, image):
 # --- what it uses (O18, O19, pitfall 15) ---
 
 
+@pytest.mark.anyone
 def test_a_sample_counts_what_the_container_uses(engine, image):
     # O18, O19
     script = """
@@ -76,6 +79,7 @@ def test_a_sample_counts_what_the_container_uses(engine, image):
     assert told["precpu_stats"]["cpu_usage"]["total_usage"] == 0
 
 
+@pytest.mark.anyone
 def test_memory_that_can_be_dropped_is_not_shown_as_used(engine, image):
     # O19, pitfall 15: files that the kernel keeps for the container
     script = "head -c 20000000 /dev/zero > /x; cat /x > /dev/null; sync; echo ready; exec sleep 99"
@@ -85,6 +89,7 @@ def test_memory_that_can_be_dropped_is_not_shown_as_used(engine, image):
     assert stats.memory_percent == pytest.approx(stats.memory_usage / (128 << 20) * 100)
 
 
+@pytest.mark.anyone
 def test_each_sample_is_compared_with_the_one_before(engine, image):
     # O18, pitfall 15
     container = ready(engine, image, "echo ready; while :; do :; done")
@@ -97,6 +102,7 @@ def test_each_sample_is_compared_with_the_one_before(engine, image):
     assert second.cpu_percent > 5.0
 
 
+@pytest.mark.anyone
 def test_samples_end_with_the_container(engine, image):
     # O18
     container = engine.start(image, "cat", stdin_open=True)
@@ -112,6 +118,7 @@ def test_samples_end_with_the_container(engine, image):
         container.watch_stats(interval=0)
 
 
+@pytest.mark.anyone
 def test_a_network_is_counted_from_inside(engine, image):
     # O19: a loopback is no network
     assert engine.start(image, "sleep 99").stats().networks == {}

@@ -55,7 +55,8 @@ def busybox_rootfs(path: str | os.PathLike[str]) -> str:
         os.makedirs(f"{root}/{directory}", exist_ok=True)
         os.chmod(f"{root}/{directory}", 0o1777)
     os.makedirs(f"{root}/home/app", exist_ok=True)
-    os.chown(f"{root}/home/app", 1000, 1000)
+    if os.geteuid() == 0:
+        os.chown(f"{root}/home/app", 1000, 1000)
     shutil.copy(busybox(), f"{root}/bin/busybox")
     applets = subprocess.run(
         [f"{root}/bin/busybox", "--list"], capture_output=True, text=True, check=True

@@ -11,9 +11,11 @@ import argparse
 import shlex
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+from tests.support import programs
 from tests.vm import disk, initramfs, kernel, machine
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -27,7 +29,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs -o mode=755 run /run
-mount -t ext4 /dev/vdb /tmp && chmod 1777 /tmp
+chmod 1777 /tmp /var/tmp
 mkdir -p /dev/pts /dev/shm /dev/mqueue
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 pts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
@@ -36,7 +38,7 @@ for fd in 0:stdin 1:stdout 2:stderr; do ln -sf /proc/self/fd/${{fd%:*}} /dev/${{
 ln -sf /proc/self/fd /dev/fd
 hostname vm; ip link set lo up
 mkdir -p /home/tester && chown 1000:1000 /home/tester
-mkswap /dev/vdd >/dev/null && swapon /dev/vdd
+mkswap /dev/vdc >/dev/null && swapon /dev/vdc
 cd {checkout} && {command}
 sync; poweroff -f
 """
@@ -51,18 +53,16 @@ def main() -> int:
     given = parser.parse_args()
     started = time.monotonic()
     found = kernel.fetch(BUILT)
-    _build(found, [*([given.who] if given.who else []), *given.pytest])
-    built = time.monotonic()
-    disks = [(BUILT / name, name == "root.ext4") for name in DISKS]
-    results = BUILT / "results"
-    trouble = machine.boot(found.image, BUILT / "initramfs", disks, results, given.limit)
-    told = results.read_text().split() if results.exists() else []
-    codes = dict(zip(told[::2], told[1::2], strict=False))
     wanted = [given.who] if given.who else ["root", "user"]
+    with tempfile.TemporaryDirectory(prefix="run-", dir=BUILT) as made:
+        place = Path(made)
+        _build(place, found, [*([given.who] if given.who else []), *given.pytest])
+        built = time.monotonic()
+        trouble, codes = _run(place, found, given.limit)
     good = not trouble and all(codes.get(who) == "0" for who in wanted)
     if trouble:
         print(f"\n{trouble}", file=sys.stderr)
-    said = ", ".join(f"{who}: {codes.get(who, 'no')} is pytest's exit code" for who in wanted)
+    said = ", ".join(f"pytest as {who}: exit code {codes.get(who, 'unknown')}" for who in wanted)
     print(
         f"\ntests.vm: {'all of it holds' if good else 'FAILED'} on Linux {found.version}; {said}; "
         f"{built - started:.0f} s to build, {time.monotonic() - built:.0f} s to run"
@@ -70,26 +70,35 @@ def main() -> int:
     return 0 if good else 1
 
 
-DISKS = ("root.ext4", "tmp.ext4", "blank", "swap")
-"""vda to vdd: the system, room for files, one to be limited, one to swap to."""
+def _run(place: Path, found: kernel.Kernel, limit: float) -> tuple[str, dict[str, str]]:
+    """What went wrong with the machine, and the exit codes that it told."""
+    disks = [place / name for name in DISKS]
+    results = place / "results"
+    trouble = machine.boot(found.image, place / "initramfs", disks, results, limit)
+    told = results.read_text().split() if results.exists() else []
+    return trouble, dict(zip(told[::2], told[1::2], strict=False))
 
 
-def _build(found: kernel.Kernel, command: list[str]) -> None:
+DISKS = ("root", "blank", "swap")
+"""vda to vdc: the system, a disk that nobody uses, one to swap to."""
+
+
+def _build(place: Path, found: kernel.Kernel, command: list[str]) -> None:
     busybox = Path("/usr/bin/busybox")
-    (BUILT / "initramfs").write_bytes(initramfs.archive(busybox, found.modules))
-    staged = BUILT / "root"
-    shutil.rmtree(staged, ignore_errors=True)
+    (place / "initramfs").write_bytes(initramfs.archive(busybox, found.modules))
+    staged = place / "staged"
+    for source in (CHECKOUT / "tests/support").glob("*.c"):
+        programs.build(source.stem)  # there is no compiler inside
     disk.stage(staged, CHECKOUT, busybox)
     init = staged / "sbin/init"
-    init.unlink(missing_ok=True)
+    init.unlink(missing_ok=True)  # busybox's
     inside = shlex.join([sys.executable, "-m", "tests.vm.guest", *command])
     init.write_text(_INIT.format(checkout=CHECKOUT, command=inside))
     init.chmod(0o755)
-    disk.write(staged, BUILT / "root.ext4")
+    disk.write(staged, place / "root")
     shutil.rmtree(staged)
-    disk.make(BUILT / "tmp.ext4", 2 << 20)
     for name, size in (("blank", 64 << 20), ("swap", 256 << 20)):
-        with open(BUILT / name, "wb") as file:
+        with open(place / name, "wb") as file:
             file.truncate(size)
 
 

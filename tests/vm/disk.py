@@ -15,6 +15,12 @@ from pathlib import Path
 PACKAGES = ("attrs", "cffi", "hypothesis", "pytest")
 """What tests import, from this Python's site-packages; what these require comes along."""
 
+PROGRAMS = ("mount", "umount")
+"""What busybox has too, and does otherwise than tests expect."""
+
+ROOM = 2 << 30
+"""Bytes that tests may fill; only what is used costs this host anything."""
+
 _LEFT_OUT = shutil.ignore_patterns(
     *("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "tkinter"),
     *("ensurepip", "turtledemo", "config-*", "*.a"),
@@ -40,6 +46,10 @@ def stage(to: Path, checkout: Path, busybox: Path) -> None:
     _stage_busybox(to, busybox)
     _stage_python(to)
     _copy_tree(checkout, to, _NOT_OF_THE_CHECKOUT)
+    for name in PROGRAMS:
+        if found := shutil.which(name):
+            (to / "usr/bin" / name).unlink()
+            _copy(Path(found), to)
     for library in _libraries(_programs(to)):
         _copy(Path(library), to)
     for name, content in _FILES.items():
@@ -48,20 +58,13 @@ def stage(to: Path, checkout: Path, busybox: Path) -> None:
 
 
 def write(directory: Path, image: Path) -> None:
-    """Make *image*, an ext4 file system of what is in *directory*."""
+    """Make *image*, an ext4 file system of what is in *directory*, with room for tests."""
     size = sum(_blocks(path) for path in directory.rglob("*"))
-    make(image, size + size // 8 + 1024, directory)
-
-
-def make(image: Path, kilobytes: int, content: Path | None = None) -> None:
-    """Make *image*, an ext4 file system for *kilobytes*, with *content*, else empty."""
     with open(image, "wb") as file:
-        file.truncate(kilobytes << 10)
-    options = ["-d", str(content)] if content else []
-    features = "^has_journal,^resize_inode"
-    command = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", features, "-b", "4096", "-m", "0"]
+        file.truncate((size << 10) + ROOM)
+    command = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal,^resize_inode", "-b", "4096"]
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    subprocess.run([*command, *options, str(image)], check=True, env=environment)
+    subprocess.run([*command, "-d", directory, image], check=True, env=environment)
 
 
 def _blocks(path: Path) -> int:
@@ -119,8 +122,8 @@ def _required(names: Iterable[str]) -> Iterator[metadata.Distribution]:
 
 def _programs(to: Path) -> Iterator[Path]:
     for path in to.rglob("*"):
-        is_library = ".so" in path.suffixes or path.name.startswith("python3")
-        if is_library and path.is_file() and not path.is_symlink():
+        is_program = path.name in PROGRAMS or path.name.startswith("python3")
+        if (is_program or ".so" in path.suffixes) and path.is_file() and not path.is_symlink():
             yield path
 
 

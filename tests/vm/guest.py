@@ -14,8 +14,13 @@ CGROUPS = Path("/sys/fs/cgroup")
 USER = 1000
 CONTROLLERS = "+cpuset +cpu +io +memory +pids"
 
-AS_ROOT = ("-m", "not soak", "tests/kernel/test_cgroups.py")
-AS_USER = ("-m", "cgroup2 and not soak", "tests/kernel")
+CGROUPS_TESTED = (
+    *("tests/kernel/test_cgroup_v2.py", "tests/kernel/test_cgroup_v2_delegation.py"),
+    *("tests/kernel/test_cgroup_delegation.py", "tests/kernel/test_cgroups.py"),
+    *("tests/kernel/test_limits_inside.py", "tests/kernel/test_top_and_stats.py"),
+)
+AS_ROOT = ("-m", "not soak", "tests/kernel/test_smoke.py", *CGROUPS_TESTED)
+AS_USER = ("-m", "anyone and not soak", "tests/kernel")
 
 
 def main(arguments: list[str]) -> None:

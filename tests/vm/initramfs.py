@@ -1,4 +1,4 @@
-"""The first file system of the machine: it loads modules, mounts the disks and goes on there."""
+"""The first file system of the machine: it loads modules, mounts the disk and goes on there."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ b=/bin/busybox
 $b mount -t proc proc /proc
 $b mount -t devtmpfs dev /dev
 for module in {modules}; do $b insmod /modules/$module; done
-$b mkdir /ram /disk /new
-$b mount -t tmpfs -o mode=755 ram /ram
-$b mkdir /ram/upper /ram/work
-$b mount -t ext4 -o ro /dev/vda /disk
-$b mount -t overlay -o lowerdir=/disk,upperdir=/ram/upper,workdir=/ram/work root /new
+$b mkdir /new
+$b mount -t ext4 /dev/vda /new
 $b umount /proc
 $b mount -o move /dev /new/dev
 exec $b switch_root /new /sbin/init

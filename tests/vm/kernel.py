@@ -8,7 +8,7 @@ from pathlib import Path
 
 METAPACKAGE = "linux-image-cloud-amd64"
 
-MODULES = ("virtio_pci", "virtio_blk", "overlay", "bfq")
+MODULES = ("virtio_pci", "virtio_blk", "overlay", "bfq", "fuse")
 """What tests need that is not built in; what these need in turn is found in them."""
 
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")

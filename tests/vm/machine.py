@@ -16,12 +16,10 @@ QEMU = "qemu-system-x86_64"
 _KEPT = 40  # lines of the console to show of a machine that hangs
 
 
-def boot(
-    kernel: Path, initramfs: Path, disks: Sequence[tuple[Path, bool]], results: Path, limit: float
-) -> str:
+def boot(kernel: Path, initramfs: Path, disks: Sequence[Path], results: Path, limit: float) -> str:
     """Boot and print the console until the machine turns itself off: why it did not, or ``""``.
 
-    *disks* are raw images, and whether each is read-only; *results* is what the guest writes to
+    *disks* are raw images; *results* is what the guest writes to
     its second serial line. After *limit* seconds the machine is ended.
     """
     results.unlink(missing_ok=True)
@@ -45,10 +43,8 @@ def boot(
         *("-kernel", str(kernel), "-initrd", str(initramfs)),
         *("-append", "console=ttyS0 panic=-1 loglevel=1 random.trust_cpu=on"),
     ]
-    for image, read_only in disks:
-        how = "on" if read_only else "off"
-        drive = f"file={image},format=raw,if=virtio,cache=unsafe,readonly={how}"
-        command += ["-drive", drive]
+    for image in disks:
+        command += ["-drive", f"file={image},format=raw,if=virtio,cache=unsafe"]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
