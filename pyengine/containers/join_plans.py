@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,12 +12,13 @@ from attrs import evolve
 from pyengine.containers.compile import has_home, may_regroup, oom_score
 from pyengine.containers.identity import Identity
 from pyengine.containers.join_options import JoinOptions
-from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, tie
+from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, rlimits_raised, tie
 from pyengine.containers.running import Running
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import NAMES, held, last_cap, mask
 from pyengine.linux.plan import Block, Plan, Step, encode
 from pyengine.linux.seccomp import filter_for
+from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def text_of(argv: tuple[str, ...]) -> str:
 
 
 def join_plan(
-    spec: ContainerSpec,
+    record: ContainerRecord,
     options: JoinOptions,
     identity: Identity,
     tasks: int,
@@ -45,20 +47,24 @@ def join_plan(
 
     *ids* are those of our user namespace, where we have one. Whoever is root there may join its
     pid namespace, but not come back: he has an usher. A container of another process is in one
-    of its own, which is joined first of all, from outside.
+    of its own, which is joined first of all, from outside; so is one that has users of its own.
     """
+    spec = record.spec
     if options.privileged and running is not None:
         running.has_tracers = True
-    ushered = _needs_usher(spec, running) or ids is not None
+    first_id = record.first_id
+    ushered = ids is not None or (not first_id and _needs_usher(spec, running))
     key = options, identity, tasks, ushered
     kept = running.join_plans.get(key) if running is not None else None
     if kept is None:
-        steps = _steps(spec, options, identity, tasks, running, ids, ushered=ushered)
+        steps = _steps(
+            spec, options, identity, tasks, running, ids, first_id=first_id, ushered=ushered
+        )
         kept = Plan(
             argv=options.argv,
             env=environment(spec, options, identity),
             parts=(steps,),
-            joined=joined_namespaces(_shared(spec, ids), spec, ushered=ushered)
+            joined=joined_namespaces(_shared(spec, ids, first_id), spec, ushered=ushered)
             | _of_others(running, ids),
             bounds=mask(NAMES if options.privileged else spec.security.capabilities),
         )
@@ -82,6 +88,7 @@ def _steps(
     running: Running | None,
     ids: IdMaps | None,
     *,
+    first_id: int,
     ushered: bool,
 ) -> Block:
     """What another program of the same wishes has had to do."""
@@ -96,22 +103,24 @@ def _steps(
             options,
             identity,
             tasks=tasks,
-            held=_gives(options, ids),
+            held=_gives(options, ids, first_id),
             ushered=ushered,
-            entered=_of_others(running, ids),
+            entered=p.NEWUSER if first_id else _of_others(running, ids),
+            first_id=first_id,
+            raised=tuple(rlimits_raised(spec.ulimits)) if first_id else (),
             regroups=may_regroup(ids),
-            shared=_shared(spec, ids),
+            shared=_shared(spec, ids, first_id),
         )
         if running is not None:
             _keep(running.join_steps, key, steps)
     return steps
 
 
-def _gives(options: JoinOptions, ids: IdMaps | None) -> int:
+def _gives(options: JoinOptions, ids: IdMaps | None, first_id: int) -> int:
     """What a privileged program can be given: all there is, by who is root of a user namespace."""
     if not options.privileged:
         return 0
-    return held() if ids is None else mask(NAMES[: last_cap() + 1])
+    return held() if ids is None and not first_id else mask(NAMES[: last_cap() + 1])
 
 
 def _of_others(running: Running | None, ids: IdMaps | None) -> int:
@@ -119,14 +128,14 @@ def _of_others(running: Running | None, ids: IdMaps | None) -> int:
     return p.NEWUSER if running is None and ids is not None else 0
 
 
-def _shared(spec: ContainerSpec, ids: IdMaps | None) -> int:
+def _shared(spec: ContainerSpec, ids: IdMaps | None, first_id: int) -> int:
     """The namespaces to join: without root we are in those of the host, and may not enter them."""
     modes = spec.namespaces
     kinds = (
         *((modes.uts, p.NEWUTS), (modes.ipc, p.NEWIPC)),
         *((modes.network, p.NEWNET), (modes.cgroup, p.NEWCGROUP)),
     )
-    if ids is None:
+    if ids is None and not first_id:
         return _SHARED
     return _SHARED & ~sum(flag for mode, flag in kinds if mode == "host")
 
@@ -139,7 +148,8 @@ def joined_namespaces(shared: int, spec: ContainerSpec, *, ushered: bool) -> int
 
 def _needs_usher(spec: ContainerSpec, running: Running | None) -> bool:
     """Whether somebody inside may trace who is about to join: others never get at the joiner,
-    which is not dumpable (ptrace(2)), and for them the way in is a process shorter.
+    which is not dumpable (ptrace(2)), and for them the way in is a process shorter. So it is
+    where they have users of their own, whose root has no rights over memory of the host's.
     """
     if spec.namespaces.pid == "host":
         return False  # there the host's processes are seen anyway
@@ -159,6 +169,8 @@ def compile_join(
     held: int,
     ushered: bool,
     entered: int = 0,
+    first_id: int = 0,
+    raised: tuple[Step, ...] = (),
     regroups: bool = True,
     shared: int = _SHARED,
 ) -> Block:
@@ -168,7 +180,9 @@ def compile_join(
     privileged program can be given. *ushered*, it is born inside once all of the host is left
     behind, its root, these fds and what it may do too: its own are the last steps, which a
     filter has to allow. *shared* are the namespaces to join, *entered* is CLONE_NEWUSER where
-    its user namespace is not ours yet, and *regroups* whether one may change groups in it. Pure: the order is `compile_plan`'s.
+    its user namespace is not ours yet, and *regroups* whether one may change groups in it. With *first_id*, what its root is outside,
+    it gives away its streams before it enters, and is that root from there on. Pure: the order
+    is `compile_plan`'s.
     """
     seccomp = spec.security.seccomp
     shared |= entered | (p.NEWPID if ushered else 0)
@@ -183,7 +197,7 @@ def compile_join(
         identity,
         None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
         owner=None if ushered else p.JOIN_FDS,
-        own_stdio=True,
+        own_stdio=options.tty or not first_id,
         capabilities=mask(NAMES) & held if options.privileged else None,
         regroups=regroups,
     )
@@ -194,7 +208,10 @@ def compile_join(
                 for index in range(tasks)
             ),
             *oom_score(spec),
+            *(_streams_of(options, first_id + identity.uid) if first_id else ()),
+            *raised,
             Step("setns", fd=p.JOIN_TARGET, flags=shared, doing="join the container's namespaces"),
+            *(_AS_ROOT_INSIDE if first_id else ()),
             *(() if ushered else session),
             *(() if options.tty or options.open_stdin else (_NULL_STDIN,)),
             Step("keyring", doing="join a session keyring of its own"),
@@ -207,6 +224,17 @@ def compile_join(
     )
 
 
+def _streams_of(options: JoinOptions, owner: int) -> Iterator[Step]:
+    """Who will have no right to give them away inside; our input may be all programs'."""
+    if not options.tty:
+        start = 0 if options.open_stdin else 1
+        yield Step("own_stdio", flags=owner, fd=start, doing="give it its streams")
+
+
+_AS_ROOT_INSIDE = (
+    Step("groups", doing="leave the host's groups"),
+    Step("ids", flags=0, fd=0, doing="become the container's root"),
+)
 _NULL_STDIN = Step("null_stdin", doing="give it an empty input")
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from pyengine.containers.accounts import identity_in
-from pyengine.containers.birth import Streams, open_outputs, terminal_streams
+from pyengine.containers.birth import Streams, ids_of, open_outputs, terminal_streams
 from pyengine.containers.execution import Execution
 from pyengine.containers.failure import host_error, join_error
 from pyengine.containers.house import House
@@ -117,11 +117,12 @@ def identity_of(
         identity = identity_in(root, options.user, spec.group_add)
     finally:
         os.close(root)
-    if house.joiner.ids is None:
+    ids = ids_of(house.catalog.record(spec.id), house.joiner)
+    if ids is None:
         return identity
     from pyengine.containers.rootless import mapped
 
-    return mapped(identity, options.user, spec.group_add, house.joiner.ids)
+    return mapped(identity, options.user, spec.group_add, ids)
 
 
 def _spawn(
@@ -137,7 +138,7 @@ def _spawn(
     try:
         seat = running.seats.take() if running else Seat.make(cgroup_of(house, record.spec.id))
         theirs, streams = _open_streams(house, options, opened)
-        plan = join_plan(record.spec, options, identity, len(seat.tasks), running, house.joiner.ids)
+        plan = join_plan(record, options, identity, len(seat.tasks), running, house.joiner.ids)
         fds = (native.own_pidfd(os.getpid()), *seat.tasks)
         plan = evolve(plan, fds=fds, cgroup=seat.v2, target=target)
         started = time.monotonic()

@@ -17,6 +17,7 @@ from pyengine.containers.log_writer import LogWriter
 from pyengine.containers.looking import status_of
 from pyengine.containers.making import create, draft, publish, withdraw
 from pyengine.containers.running import Listener, Running
+from pyengine.containers.userns_mode import require_users
 from pyengine.errors import EngineError, InvalidRequest, TimedOut, Unsupported, WrongState
 from pyengine.linux.process import open_process
 from pyengine.model.options import ContainerOptions
@@ -197,6 +198,7 @@ def _begin(
         running_state = _running_state(house, state, pid, started, identity)
         house.catalog.write_state(spec.id, evolve(running_state, warnings=notes))
 
+    require_users(house, record)
     log = log_of(record, home.log)
     _mark_tracer(house, spec)
     if spec.cgroup_parent:
@@ -213,6 +215,7 @@ def _begin(
             _neighbour(house),
             kept=house.keeps,
             level=STEADY if house.keeps else house.catalog.owner,
+            ranges=house.ranges if record.first_id else None,
             caution=_caution(house, state),
         ),
         is_new=not (state.started or state.finished),  # nor has anybody tried
