@@ -5,7 +5,7 @@
  *     BORN {pid, pidfd}  <-----------------
  *     words, and fds with them  ----------->   remember
  *     BYE  -------------------------------->   leave
- *     dies, in whatever way                    kill, bury, leave
+ *     dies, in whatever way                    kill, bury, hand out what was to outlive it, leave
  *
  * Only the owner's pidfd says that it is dead.  That nobody is at the other end of fd 3 says little: who has
  * closed it may live and have containers; a fork of the owner may hold it open for ever.
@@ -13,6 +13,7 @@
  * No libc, and nothing is allocated: it must work when there is no memory left. */
 #include "ward.h"
 #include "lean.h"
+#include "shelf.h"
 #include "start.h"
 #include <poll.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 enum { OWNER = 3, MOST_FDS = 8, SECONDS_TO_DIE = 20 };
 
 static struct ward ward; /* nothing of it is in the file: most of it is never touched */
+static struct shelf shelf;
 static int line = OWNER; /* -1 once nobody is there any more */
 
 static _Noreturn void leave(int code)
@@ -55,7 +57,9 @@ static int hear(void)
     }
     if (got != sizeof word || message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
         word.op = 0; /* no word of ours: its fds are closed */
-    if (note(&ward, &word, fds, n_fds) == 1)
+    if (is_for_shelf(word.op))
+        stow(&shelf, &word, fds, n_fds);
+    else if (note(&ward, &word, fds, n_fds) == 1)
         leave(0);
     return 1;
 }
@@ -75,7 +79,8 @@ static void rest(void)
 static _Noreturn void guard(void)
 {
     be_lean(); /* from here on there is no first stack any more */
-    ward.owner = ward.owners = ward.lock = -1;
+    ward.owner = ward.owners = ward.users = ward.lock = -1;
+    shelf.door = shelf.directory = -1;
     for (;;) {
         rest();
         while (line >= 0 && hear())
@@ -87,6 +92,7 @@ static _Noreturn void guard(void)
     }
     kill_all(&ward);
     bury(&ward, SECONDS_TO_DIE * 1000);
+    hand_out(&shelf);
     leave(0);
 }
 

@@ -8,7 +8,12 @@ enum pe_guard_op {
     PE_GUARD_FILE,      /* fd: a directory; text: a name in it that goes, with all below */
     PE_GUARD_HOLD,      /* fds: a pidfd, to be killed, and what else to keep open; key */
     PE_GUARD_DROP,      /* key: that is over */
-    PE_GUARD_BYE        /* all is put right: leave */
+    PE_GUARD_BYE,       /* all is put right: leave */
+    PE_GUARD_USERS,     /* fd: a user namespace, whose users' files have to go too */
+    PE_GUARD_DOOR,      /* fds: a listening socket, the directory of its name; text: that */
+    PE_GUARD_KEEP,      /* fd: to be had at the door once the owner is dead; key */
+    PE_GUARD_UNKEEP,    /* key: nobody needs it any more */
+    PE_GUARD_TAKE       /* at the door, key: answered with the same word and the fd; op is 0 without one */
 };
 
 #define PE_GUARD_TEXT 496

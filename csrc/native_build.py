@@ -46,6 +46,7 @@ PROGRAMS = {
         "csrc/bounds.c",
         "csrc/step_files.c",
         "csrc/resolve.c",
+        "csrc/remove.c",
         "csrc/mount.c",
         "csrc/say.c",
         "csrc/program.c",
@@ -53,6 +54,7 @@ PROGRAMS = {
     "guard": [
         "csrc/guard.c",
         "csrc/ward.c",
+        "csrc/shelf.c",
         "csrc/ward_cgroups.c",
         "csrc/remove.c",
         "csrc/lean.c",

@@ -49,7 +49,8 @@ enum pe_op {
     PE_PDEATHSIG,     /* flags: signal; fd: pidfd of the process whose death it tells; -1: ask the report */
     PE_NULL_STDIN,    /* standard input becomes the container's own null device; flags: 1: PE_NULL's */
     PE_CTTY,          /* standard input becomes the controlling terminal of a session that has none */
-    PE_ENTER          /* the rest is a child's, in the pid namespace of a PE_SETNS, without the birth's fds */
+    PE_ENTER,         /* the rest is a child's, in the pid namespace of a PE_SETNS, without the birth's fds */
+    PE_REMOVE         /* fd: a directory; target: a name in it, which goes with all below */
 };
 
 #define PE_BIND_RECURSIVE 0x100000000
@@ -162,7 +163,7 @@ void pe_forget(struct pe_visit *visit);
 
 /* join.c: ask the joiner, a program with memory of its own, for a child inside a container.  With
  * *own_users* it makes a user namespace, says WAITS or FAILED, and waits for a byte: its ids are mapped by
- * then, and it becomes root there; 1: which may change its groups. */
+ * then.  1: groups may be changed there; 2: there is a root, whom it becomes. */
 int pe_start_joiner(int program, int report, uint64_t bounds, int own_users, struct pe_child *child);
 int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *birth, int target,
             uint64_t joined, int *report);

@@ -1,6 +1,8 @@
 /* The steps that fill the container's root: one function a step. */
+#include "remove.h"
 #include "steps.h"
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <asm/termbits.h>
 #include <linux/magic.h>
@@ -363,4 +365,14 @@ int step_proc_write(struct walker *walker, const struct pe_step *step)
     if (place[0] != PROC_SUPER_MAGIC)
         return -EXDEV;
     return write_proc(host, "self", TEXT(target), TEXT(data), step->flags);
+}
+
+int step_remove(struct walker *walker, const struct pe_step *step)
+{
+    long room =
+        TRY(SYS(mmap, NULL, sizeof(struct sweep), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    int removed = remove_tree(walker->fds[step->fd], TEXT(target), (struct sweep *)room);
+
+    SYS(munmap, room, sizeof(struct sweep));
+    return removed == -ENOENT ? 0 : removed;
 }

@@ -233,6 +233,7 @@ static step_function *const functions[] = {
     [PE_NULL_STDIN] = step_null_stdin,
     [PE_CTTY] = step_ctty,
     [PE_ENTER] = step_enter,
+    [PE_REMOVE] = step_remove,
 };
 
 struct walker new_walker(const char *plan, const int *fds, int report)

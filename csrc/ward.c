@@ -87,6 +87,8 @@ static int take(struct ward *ward, const struct pe_guard_word *word, const int *
         if (n_fds != 1 || (!word->size && word->op != PE_GUARD_LINKS))
             return -EINVAL;
         return note_place(ward, word, fds[0]);
+    case PE_GUARD_USERS:
+        return n_fds == 1 && ward->users < 0 ? (ward->users = fds[0], 0) : -EINVAL;
     case PE_GUARD_HOLD:
         return n_fds > 0 && n_fds <= PE_GUARD_FDS ? hold(ward, word->key, fds, n_fds) : -EINVAL;
     case PE_GUARD_DROP:
@@ -116,6 +118,7 @@ void forget(struct ward *ward)
     for (int i = 0; i < ward->n_places; i++)
         close_fd(&ward->places[i].directory);
     close_fd(&ward->lock);
+    close_fd(&ward->users);
     if (ward->owner >= 0)
         close_fd(&ward->owners);
     close_fd(&ward->owner);
@@ -295,3 +298,5 @@ void bury(struct ward *ward, int64_t patience)
             remove_patiently(ward, place->directory, place->text, deadline);
     }
 }
+    if (ward->users >= 0) /* who made it may do all there, whatever his own id is */
+        SYS(setns, ward->users, CLONE_NEWUSER);

@@ -20,6 +20,7 @@ struct held {
 struct ward {
     int owner;  /* its pidfd; -1 as long as nobody has told */
     int owners; /* the directory of owners */
+    int users;  /* the user namespace of who has written what is buried; -1: ours */
     int lock;   /* the owner's own, to see whether anybody holds it; -1 until asked */
     char name[PE_GUARD_TEXT];
     int n_places, n_held;

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
+from pyengine.containers.removing import remove_tree
 from pyengine.errors import AlreadyExists, ContainerNotFound, InvalidRequest, StoreError
 from pyengine.linux import native
 from pyengine.linux.process import pid_namespace, start_time
@@ -65,7 +66,7 @@ class Catalog:
             self._owner = None
         parent = os.open(self.layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            native.remove_tree(parent, name)
+            remove_tree(parent, name)
         finally:
             os.close(parent)
             os.close(fd)

@@ -48,6 +48,7 @@ class Guard:
         self.owner = ""  # the name of our owner directory, once it has one
         self._told: list[tuple[int, str, str]] = []
         self._held: dict[int, int] = {}
+        self._users = -1
 
     # --- its life ---
 
@@ -74,8 +75,9 @@ class Guard:
             process, self._process = self._process, None
             self.owner = ""
             held, self._held = self._held, {}
-        for pidfd in held.values():
-            os.close(pidfd)
+            users, self._users = self._users, -1
+        for fd in (*held.values(), *((users,) if users >= 0 else ())):
+            os.close(fd)
         if process is not None:
             process.dismiss()
 
@@ -95,6 +97,15 @@ class Guard:
     def bury(self, directory: str, name: str) -> None:
         """*name* in *directory* goes with us."""
         self._add((words.FILE, directory, name))
+
+    def know_users(self, users: int) -> None:
+        """Files of the users of *users*, a user namespace by its fd, are to be buried too."""
+        with self._lock:
+            if self._users >= 0:
+                return
+            self._users = os.dup(users)
+            if self._process is not None:
+                self._process.tell(words.USERS, fds=(users,))
 
     def hold(self, key: int, pidfd: int) -> None:
         """Kill a process that is in no cgroup, until `drop`. *key* is a number of its, not 0."""
@@ -176,6 +187,8 @@ class Guard:
             process.tell(words.OWNER, self.owner, (native.own_pidfd(os.getpid()), owners))
         finally:
             os.close(owners)
+        if self._users >= 0:
+            process.tell(words.USERS, fds=(self._users,))
         for word in self._told:
             self._tell(process, *word)
         for key, pidfd in self._held.items():

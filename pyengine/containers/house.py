@@ -10,13 +10,13 @@ from pyengine.containers import recovery
 from pyengine.containers.alarms import Alarms
 from pyengine.containers.catalog import Catalog
 from pyengine.containers.guarding import Guard
+from pyengine.containers.joiners import Joiners
 from pyengine.containers.spares import Spares
 from pyengine.containers.supervisor import Supervisor
 from pyengine.containers.sweeper import Sweeper
 from pyengine.errors import EngineClosed, EngineError, ForeignProcess, Unsupported
 from pyengine.events import EventLog
 from pyengine.linux.cgroup import Hierarchy
-from pyengine.linux.native_joiner import Joiner
 from pyengine.store import owners
 from pyengine.store.layout import Layout
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pyengine.containers.restarting import Delay
     from pyengine.containers.running import Running
     from pyengine.containers.user_ranges import UserRanges
+    from pyengine.linux.native_joiner import Joiner
     from pyengine.model.capabilities import Capabilities
-    from pyengine.model.ids import IdMaps
     from pyengine.model.record import ContainerRecord
 
 
@@ -43,12 +43,6 @@ class Expecting(Protocol):
         """It never will be: the container is removed."""
 
 
-def _own_ids() -> IdMaps | None:
-    from pyengine.linux.userns import own_ids
-
-    return own_ids()
-
-
 class House:
     """One engine in one process; its root is opened, and recovered, by whoever enters first.
 
@@ -60,13 +54,12 @@ class House:
         self.keeps = keeps
         self.desk: Desk | None = None
         self.hierarchy = Hierarchy.probe()
-        ids = None if os.geteuid() == 0 else _own_ids()
-        self.joiner = Joiner(ids)
         self.supervisor = Supervisor()
         self.guard = Guard(layout, self.hierarchy, self.supervisor, self._warn)
+        self.joiners = Joiners(self.guard.know_users)
         self.catalog = Catalog(layout, self.guard.start)
         self._ranges: UserRanges | None = None
-        self.spares = Spares(self.catalog.make_spare, networks=ids is None)
+        self.spares = Spares(self.catalog.make_spare, networks=os.geteuid() == 0)
         self.sweeper = Sweeper(lambda: self.catalog.trash)
         self.events = EventLog(layout.events, self.sweeper.later)
         self.running: dict[str, Running] = {}
@@ -81,6 +74,15 @@ class House:
         self._no_input = -1
         self._is_open = False
         self._is_closed = False
+
+    @property
+    def joiner(self) -> Joiner:
+        """Who gives birth to containers that have the usual users."""
+        return self.joiners.usual
+
+    def joiner_for(self, record: ContainerRecord) -> Joiner:
+        """Who gives birth to, and beside, the programs of *record*."""
+        return self.joiners.of(record.spec.security.userns)
 
     @property
     def ranges(self) -> UserRanges:
@@ -170,7 +172,7 @@ class House:
             self._ranges.close()
         if self._no_input >= 0:
             os.close(self._no_input)
-        self.joiner.close()
+        self.joiners.close()
         self.sweeper.close()
         self.catalog.leave()
         self.hierarchy.tidy(self.guard.owner)

@@ -37,8 +37,8 @@ from contextlib import suppress
 
 from attrs import evolve
 
+from pyengine.containers.removing import remove_tree
 from pyengine.errors import EngineError, KernelError, StoreError
-from pyengine.linux import native
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.cgroup_files import wait_until
 from pyengine.linux.process import is_alive, pid_namespace, start_time
@@ -123,7 +123,7 @@ def _bury(layout: Layout, hierarchy: Hierarchy, name: str) -> None:
         level.remove()
     parent_fd = os.open(layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:  # last: as long as it is there, somebody will try again
-        native.remove_tree(parent_fd, name)
+        remove_tree(parent_fd, name)
     finally:
         os.close(parent_fd)
 
@@ -196,7 +196,7 @@ def _remove_half_made(layout: Layout, container_id: str) -> None:
         return
     parent = os.open(f"{layout.owners}/{STEADY}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        native.remove_tree(parent, container_id)
+        remove_tree(parent, container_id)
     finally:
         os.close(parent)
 
@@ -239,7 +239,7 @@ def _sweep_layers(layout: Layout) -> None:
 def _remove(directory: str, name: str) -> None:
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        native.remove_tree(fd, name)
+        remove_tree(fd, name)
     except KernelError:  # another process is at it too
         return
     finally:

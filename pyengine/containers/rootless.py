@@ -9,13 +9,13 @@ from attrs import evolve
 
 from pyengine.containers.identity import Identity
 from pyengine.errors import InvalidRequest, Unsupported
+from pyengine.linux.userns import MORE_IDS
 from pyengine.model.ids import IdMaps
 from pyengine.model.mounts import Mount, MountKind
 from pyengine.model.spec import ContainerSpec
 
 _AS_ROOT = "run as root, or leave it out"
-_ONE_ID = "this user has one id only, so there is nobody inside but root"
-_MORE_IDS = "install newuidmap (uidmap), with ids for this user in /etc/subuid and /etc/subgid"
+_ONE_ID = "there is nobody inside but root, for this user has one id only"
 
 
 def refuse_unmet(spec: ContainerSpec, *, has_cgroup: bool) -> None:
@@ -63,7 +63,7 @@ def mapped(
         return identity
     if not ids.has_user(identity.uid) or not ids.has_group(identity.gid):
         if ids.is_single:
-            raise Unsupported(f"user {user!r}", _ONE_ID, _MORE_IDS)
+            raise Unsupported(f"user {user!r}", _ONE_ID, MORE_IDS)
         why = f"{identity.uid}:{identity.gid} is not among the ids that this user has"
         raise InvalidRequest("user", user, why=why)
     if not ids.is_single:
@@ -72,5 +72,5 @@ def mapped(
             raise InvalidRequest("group", unknown[0], why="it is not among the groups of this user")
         return identity
     if group_add and set(identity.groups) != {identity.gid}:
-        raise Unsupported(f"group_add={list(group_add)}", _ONE_ID, _MORE_IDS)
+        raise Unsupported(f"group_add={list(group_add)}", _ONE_ID, MORE_IDS)
     return evolve(identity, groups=(identity.gid,))

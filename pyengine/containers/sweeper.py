@@ -7,8 +7,8 @@ import os
 import threading
 from collections.abc import Callable
 
+from pyengine.containers.removing import remove_tree
 from pyengine.errors import EngineError
-from pyengine.linux import native
 from pyengine.store import records
 
 _BATCH = 32
@@ -144,6 +144,6 @@ def remove(path: str) -> None:
     parent, _, name = path.rpartition("/")
     fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        native.remove_tree(fd, name)
+        remove_tree(fd, name)
     finally:
         os.close(fd)

@@ -21,6 +21,7 @@ from pyengine.linux.process import send_signal
 OWNER, TREE, EACH = lib.PE_GUARD_OWNER, lib.PE_GUARD_TREE, lib.PE_GUARD_EACH
 LINKS, FILE = lib.PE_GUARD_LINKS, lib.PE_GUARD_FILE
 HOLD, DROP, _BYE = lib.PE_GUARD_HOLD, lib.PE_GUARD_DROP, lib.PE_GUARD_BYE
+USERS = lib.PE_GUARD_USERS
 
 _BORN = lib.PE_BORN
 _LONGEST = 495  # PE_GUARD_TEXT, less the zero at its end

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pyengine._native import ffi, lib
@@ -19,9 +20,11 @@ from pyengine.linux.native import (
     Child,
     End,
     birth_of,
+    bury,
     check,
     end,
     end_from,
+    hear,
     keep_word,
     landing_for,
     let_go,
@@ -31,11 +34,13 @@ from pyengine.linux.native import (
 from pyengine.linux.plan import NEWUSER, Plan, encode
 
 if TYPE_CHECKING:
+    from pyengine.linux.id_helpers import Told
     from pyengine.model.ids import IdMaps
 
 _NOT_YET = Plan(())
 
 _WAITS = 5  # of enum pe_word
+_MOST_WORDS = 4096  # bytes of what a helper says
 _USUAL, _ALL = mask(DEFAULT), 0xFFFFFFFFFFFFFFFF
 
 
@@ -53,8 +58,18 @@ class Joiner:
 
     def __init__(self, ids: IdMaps | None = None) -> None:
         self.ids = ids
-        self._usual, self._any = _Process(_USUAL, ids), _Process(_ALL, ids)
-        self._outside = self._any if ids is None else _Process(_ALL)
+        outside = None if ids is None else _Process(_ALL)
+        self._usual, self._any = _Process(_USUAL, ids, outside), _Process(_ALL, ids, outside)
+        self._outside = outside or self._any
+
+    def open(self) -> None:
+        """Start it now. Raises `Unsupported` where it cannot have these ids, and why."""
+        self._usual.open()
+
+    @property
+    def users(self) -> int:
+        """Its user namespace, by an fd of its own, where it has one and is open; else -1."""
+        return self._usual.users
 
     def spawn(self, plan: Plan, stdio: tuple[int, int, int]) -> Child:
         """Ask for a child next to *plan*'s target; `hear` tells how it went, and who it is."""
@@ -102,16 +117,10 @@ class Joiner:
     ) -> Child:
         """Ask for a child that waits until it is told its plan; see `Plan` for what is asked.
 
-        With *users*, a user namespace by its fd, it is root of that one. `instruct` or `native.end` it: what the kernel has to do for it takes as long as most plans.
+        With *users*, a user namespace by its fd, it is root of that one. `instruct` or
+        `native.end` it: what the kernel has to do for it takes as long as most plans.
         """
-        birth = ffi.new("struct pe_birth *")
-        birth.unshare, birth.cgroup = unshare, cgroup
-
-        def ask(joiner: int, report: object) -> int:
-            answer: int = lib.pe_conceive(joiner, birth, users, report)
-            return answer
-
-        return self._process(bounds).child(ask, _NOT_YET)
+        return self._process(bounds).conceive(cgroup, unshare, users)
 
     def _process(self, bounds: int, joined: int = 0) -> _Process:
         if joined & NEWUSER:
@@ -182,12 +191,17 @@ class Visit:
 class _Process:
     """One such process, whose children have *bounds* in their bounding set at most.
 
-    *ids* are those of its own user namespace, where it has one.
+    *ids* are those of its own user namespace, where it has one; *outside* is a process that has
+    none.
     """
 
-    def __init__(self, bounds: int, ids: IdMaps | None = None) -> None:
+    def __init__(
+        self, bounds: int, ids: IdMaps | None = None, outside: _Process | None = None
+    ) -> None:
         self._bounds = bounds
         self._ids = ids
+        self._outside = outside
+        self.users = -1  # its user namespace, where it has one
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._pidfd = -1
@@ -202,6 +216,22 @@ class _Process:
             if report[0] >= 0:  # ctrl-C: it was asked already
                 end(Child(-1, -1, report[0], plan))
             raise
+
+    def conceive(self, cgroup: int, unshare: int, users: int) -> Child:
+        """See `Joiner.conceive`."""
+        birth = ffi.new("struct pe_birth *")
+        birth.unshare, birth.cgroup = unshare, cgroup
+
+        def ask(joiner: int, report: object) -> int:
+            answer: int = lib.pe_conceive(joiner, birth, users, report)
+            return answer
+
+        return self.child(ask, _NOT_YET)
+
+    def open(self) -> None:
+        """Start it, if it does not run."""
+        with self._lock:
+            self._open()
 
     def ask(self, ask: Callable[[int], int]) -> None:
         """Call *ask* with the socket to ask at."""
@@ -232,7 +262,7 @@ class _Process:
         self._socket, self._pidfd = ours, born.pidfd
         if self._ids is not None:
             try:
-                _give_users(ours, self._ids)
+                self._give_users(ours, self._ids)
             except BaseException:
                 self._end()
                 raise
@@ -252,15 +282,53 @@ class _Process:
         """End it, and wait until it is gone."""
         with self._lock:
             self._end()
+            users, self.users = self.users, -1
+            if users >= 0:
+                os.close(users)
+
+    def _give_users(self, joiner: socket.socket, ids: IdMaps) -> None:
+        """Map the *ids* of the user namespace that the joiner has just made."""
+        from pyengine.linux.userns import map_ids, refused  # nothing that root needs
+
+        said = ffi.new("struct pe_said *")
+        check(lib.pe_hear(joiner.fileno(), said), "hear from the joiner")
+        if said.word != _WAITS:
+            raise refused(said.error or errno.ECONNRESET)
+        outside = self._outside
+        assert outside is not None
+        if self.users < 0:  # later it cannot be looked into
+            with suppress(OSError):
+                self.users = os.open(f"/proc/{said.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        map_ids(said.pid, ids, lambda words: _run(outside, words))
+        joiner.send(bytes(((not ids.is_single) | ids.has_user(0) << 1,)))
 
 
-def _give_users(joiner: socket.socket, ids: IdMaps) -> None:
-    """Map the *ids* of the user namespace that the joiner has just made."""
-    from pyengine.linux.userns import map_ids, refused  # nothing that root needs
+def _run(process: _Process, words: tuple[str, ...]) -> Told:
+    """Run a program of the host's as a child of *process*: to its end, and with nothing of ours."""
+    from pyengine.linux.id_helpers import Told
 
-    said = ffi.new("struct pe_said *")
-    check(lib.pe_hear(joiner.fileno(), said), "hear from the joiner")
-    if said.word != _WAITS:
-        raise refused(said.error or errno.ECONNRESET)
-    map_ids(said.pid, ids)
-    joiner.send(bytes((not ids.is_single,)))
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    read, write = os.pipe2(os.O_CLOEXEC)
+    with open(read, "rb") as output:
+        try:
+            child = process.conceive(-1, 0, -1)
+            try:
+                instruct(child, Plan(words), (null, write, write))
+            except BaseException:
+                end(child)
+                raise
+        finally:
+            os.close(write)
+            os.close(null)
+        failure = hear(child)
+        if failure is not None:
+            bury(child)
+            raise failure.error()
+        try:
+            said = output.read(_MOST_WORDS)
+        finally:
+            ended = wait(child.pidfd)
+            os.close(child.pidfd)
+    assert ended is not None
+    code = ended.exit_code if ended.signal is None else 128 + ended.signal
+    return Told(code, said.decode(errors="replace"))

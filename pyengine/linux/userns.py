@@ -1,33 +1,78 @@
-"""User namespaces: who this process's containers are, where it is not root."""
+"""User namespaces of a process that is not root: their ids, and why there are none."""
 
 from __future__ import annotations
 
 import errno
 import os
-from functools import cache
 
 from pyengine.errors import EngineError, KernelError, Unsupported
+from pyengine.linux.id_helpers import (
+    GIDMAP,
+    MORE_USERS,
+    UIDMAP,
+    Run,
+    find_helper,
+    map_with_helper,
+)
+from pyengine.linux.subids import SUBGID, SUBUID, subids_of
+from pyengine.model.id_layouts import (
+    Span,
+    keep_id,
+    keep_own,
+    lay_out,
+    nobody_is_me,
+    root_is_me,
+    spare_spans,
+)
 from pyengine.model.ids import IdMaps, text_of
 
-
-def own_ids() -> IdMaps | None:
-    """The ids that this process's containers have; `None` where it is root, and they have all."""
-    return None if os.geteuid() == 0 else _ids_of(os.geteuid(), os.getegid())
+MORE_IDS = "install newuidmap (uidmap), with ids for this user in /etc/subuid and /etc/subgid"
+"""What gives a user more ids than one."""
 
 
-@cache
-def _ids_of(user: int, group: int) -> IdMaps:
-    return IdMaps.single(user, group)
+def ids_for(mode: str, *, why_single: str = "") -> IdMaps:
+    """The ids of this user's containers whose users are those of *mode*.
+
+    It is ``""``, ``keep-id`` or ``nomap``. With *why_single* there is one id only. Raises
+    `Unsupported` where they need more than there are.
+    """
+    user, group = os.geteuid(), os.getegid()
+    users, groups = ((), ()) if why_single else _more_ids(user, group)
+    if mode == "nomap" and not users:
+        raise Unsupported("userns='nomap'", f"there is nobody else: {why_single}", MORE_IDS)
+    if mode == "nomap":
+        return lay_out(nobody_is_me(users), nobody_is_me(groups))
+    if mode:
+        at_user, at_group = keep_id(mode)
+        return lay_out(keep_own(user, users, at_user), keep_own(group, groups, at_group))
+    return lay_out(root_is_me(user, users), root_is_me(group, groups))
 
 
-def map_ids(pid: int, ids: IdMaps) -> None:
+def _more_ids(user: int, group: int) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    users, groups = subids_of(user)
+    if not users or not groups:
+        files = " and ".join(
+            name for name, lines in ((SUBUID, users), (SUBGID, groups)) if not lines
+        )
+        why = f"{files} {'have' if ' ' in files else 'has'} no line for user {user}"
+        raise Unsupported(MORE_USERS, why, MORE_IDS)
+    find_helper(UIDMAP)
+    find_helper(GIDMAP)
+    return spare_spans(users, user), spare_spans(groups, group)
+
+
+def map_ids(pid: int, ids: IdMaps, run: Run) -> None:
     """Map *ids* in the user namespace that process *pid* has just made.
 
     A process without rights may map its own ids if those inside give up changing their groups:
-    else they could leave one that a file denies something to (CVE-2014-8989).
+    else they could leave one that a file denies something to (CVE-2014-8989). For more there is
+    newuidmap, which *run* runs; raises `Unsupported` with what that says.
     """
-    if ids.is_single:
-        write_map(pid, "setgroups", "deny")
+    if not ids.is_single:
+        map_with_helper(UIDMAP, pid, ids.users, run)
+        map_with_helper(GIDMAP, pid, ids.groups, run)
+        return
+    write_map(pid, "setgroups", "deny")
     write_map(pid, "uid_map", text_of(ids.users))
     write_map(pid, "gid_map", text_of(ids.groups))
 

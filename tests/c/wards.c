@@ -13,7 +13,7 @@ static struct ward *new_ward(void)
 {
     struct ward *ward = calloc(1, sizeof *ward);
 
-    ward->owner = ward->owners = ward->lock = -1;
+    ward->owner = ward->owners = ward->users = ward->lock = -1;
     return ward;
 }
 
