@@ -4,7 +4,7 @@ enum pe_guard_op {
     PE_GUARD_OWNER = 1, /* fds: the owner's pidfd, the directory of owners; text: its own name there */
     PE_GUARD_TREE,      /* fd: a cgroup tree; text: a path in it, with all below to be killed and removed */
     PE_GUARD_EACH,      /* fd: a cgroup tree; text: where in it the cgroup of each container of its is */
-    PE_GUARD_LINKS,     /* fd: a directory: links in it that lead to the owner's own go with that */
+    PE_GUARD_LINKS,     /* fd: a directory: links in it to what is the owner's own go with that */
     PE_GUARD_FILE,      /* fd: a directory; text: a name in it that goes, with all below */
     PE_GUARD_HOLD,      /* fds: a pidfd, to be killed, and what else to keep open; key */
     PE_GUARD_DROP,      /* key: that is over */

@@ -10,7 +10,6 @@ from threading import Lock
 
 from pyengine.containers.removing import remove_tree
 from pyengine.errors import AlreadyExists, ContainerNotFound, InvalidRequest, StoreError
-from pyengine.linux import native
 from pyengine.linux.process import pid_namespace, start_time
 from pyengine.model.record import ContainerRecord
 from pyengine.model.state import ContainerState
@@ -105,10 +104,13 @@ class Catalog:
             records.refuse(home.path, error)
         return home.path
 
-    def claim_name(self, name: str, container_id: str) -> None:
-        """Give *name* to a container that has its place. Raises `AlreadyExists`."""
+    def claim_name(self, name: str, container_id: str, record: str = "") -> None:
+        """Give *name* to a container that has its place. Raises `AlreadyExists`.
+
+        *record* is the path of its record, if that is written.
+        """
         owner = self._owner_of(container_id)
-        holder = owners.claim_name(self.layout, name, owner, container_id)
+        holder = owners.claim_name(self.layout, name, owner, container_id, record)
         if holder is not None:
             raise AlreadyExists("container", f"/{name}", holder)
 
@@ -117,10 +119,16 @@ class Catalog:
         owner = self._owner_of(container_id)
         owners.release_name(self.layout, name, owner, container_id)
 
-    def write_record(self, record: ContainerRecord) -> Home:
-        """Make the container true, or change what it is; answers where it is from now on."""
+    def write_record(
+        self, record: ContainerRecord, staging: Callable[[str], None] | None = None
+    ) -> Home:
+        """Make the container true, or change what it is; answers where it is from now on.
+
+        *staging* is called with the path of the whole record before it gets its name.
+        """
         home = self.home(record.spec.id)
-        records.write(home.record, record)
+        place = f"{self._owner_of(record.spec.id)}/{record.spec.id}"
+        records.write(home.record, record, place, staging)
         if record.spec.id in self._drafts:
             home = self._settle(record.spec.id, home)
         found = os.stat(home.record)
@@ -249,7 +257,7 @@ class Catalog:
         """What was last written of what a container does."""
         path, found = self._stat(container_id, "state")
         if found is None:
-            return ContainerState()
+            return self._first_state(container_id)
         version = found.st_ino, found.st_mtime_ns
         known = self._states.get(container_id)
         if known is not None and known[0] == version:
@@ -257,6 +265,12 @@ class Catalog:
         state = records.read(path, ContainerState) or ContainerState()
         self._states[container_id] = version, state
         return state
+
+    def _first_state(self, container_id: str) -> ContainerState:
+        try:
+            return self.record(container_id).born or ContainerState()
+        except ContainerNotFound:  # it is being made
+            return ContainerState()
 
     def write_state(self, container_id: str, state: ContainerState) -> None:
         """Write down what a container does.

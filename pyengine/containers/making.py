@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from attrs import define, evolve
 
@@ -20,6 +21,7 @@ from pyengine.model.mounts import MountKind
 from pyengine.model.options import ContainerOptions
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec, Namespaces
+from pyengine.model.state import ContainerState
 from pyengine.store.layout import Home
 
 
@@ -83,20 +85,38 @@ def draft(house: House, options: ContainerOptions) -> Draft:
     return drafted
 
 
-def publish(house: House, drafted: Draft) -> ContainerRecord:
-    """Make the container true. A generated name is drawn again if somebody was quicker."""
-    record = drafted.record
-    while not drafted.has_name:
+def publish(
+    house: House, drafted: Draft, born: ContainerState | None = None
+) -> ContainerRecord:
+    """Make the container true. A generated name is drawn again if somebody was quicker.
+
+    *born*: what it does already.
+    """
+    drafted.record = evolve(drafted.record, born=born)
+    while True:
         try:
-            house.catalog.claim_name(record.spec.name, record.spec.id)
+            drafted.home = house.catalog.write_record(drafted.record, _naming(house, drafted))
         except AlreadyExists:
-            name = generate_name(house.catalog.is_taken)
-            record = drafted.record = evolve(record, spec=evolve(record.spec, name=name))
+            if drafted.has_name:
+                raise
+            spec = evolve(drafted.record.spec, name=generate_name(house.catalog.is_taken))
+            drafted.record = evolve(drafted.record, spec=spec)
         else:
-            drafted.has_name = True
-    drafted.home = house.catalog.write_record(record)
-    house.tell("create", record)
-    return record
+            house.tell("create", drafted.record)
+            return drafted.record
+
+
+def _naming(house: House, drafted: Draft) -> Callable[[str], None] | None:
+    """What claims the name with the whole record, before that is true; `None`: it is claimed."""
+    if drafted.has_name:
+        return None
+    spec = drafted.record.spec
+
+    def claim(record: str) -> None:
+        house.catalog.claim_name(spec.name, spec.id, record)
+        drafted.has_name = True
+
+    return claim
 
 
 def withdraw(house: House, drafted: Draft) -> None:

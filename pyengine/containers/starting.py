@@ -141,7 +141,7 @@ def begin_new(house: House, options: ContainerOptions, wishes: Wishes) -> Runnin
             drafted.home,
             ContainerState(),
             wishes,
-            begun=lambda: publish(house, drafted),
+            written=lambda state: publish(house, drafted, state),
         )
     except BaseException:
         withdraw(house, drafted)
@@ -189,14 +189,21 @@ def _begin(
     home: Home,
     state: ContainerState,
     wishes: Wishes,
-    begun: Callable[[], object] = lambda: None,
+    written: Callable[[ContainerState], object] | None = None,
 ) -> Running:
-    """The birth itself, and who hears it; *state* is what the container did before."""
+    """The birth itself, and who hears it; *state* is what the container did before.
+
+    *written* writes down that it runs, where that is not a change of its state only.
+    """
     spec = record.spec
 
     def alive(notes: tuple[str, ...], pid: int, started: int, identity: Identity) -> None:
         running_state = _running_state(house, state, pid, started, identity)
-        house.catalog.write_state(spec.id, evolve(running_state, warnings=notes))
+        running_state = evolve(running_state, warnings=notes)
+        if written is not None:
+            written(running_state)
+        else:
+            house.catalog.write_state(spec.id, running_state)
 
     require_users(house, record)
     log = log_of(record, home.log)
@@ -219,7 +226,6 @@ def _begin(
             caution=_caution(house, state),
         ),
         is_new=not (state.started or state.finished),  # nor has anybody tried
-        begun=begun,
         alive=alive,
     )
     running = Running(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from pyengine.model.spec import ContainerSpec
+from pyengine.model.state import ContainerState
 
 
 @frozen
@@ -14,6 +15,8 @@ class ContainerRecord:
     *layers* are its image's, *lowers* the same with one of ours on top that holds what every
     root needs; the topmost first, absolute paths of the host. *nested*: they lie below the last.
     *first_id* is the host's id of its root, where it has users of its own; 0: it has the host's.
+    *born*: what it did when it was written down, if it was started right away; a state that is
+    written later holds instead.
     """
 
     spec: ContainerSpec
@@ -21,3 +24,4 @@ class ContainerRecord:
     lowers: tuple[str, ...] = ()
     nested: bool = False
     first_id: int = 0
+    born: ContainerState | None = None

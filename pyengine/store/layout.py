@@ -78,7 +78,7 @@ class Layout:
 
     @property
     def names(self) -> str:
-        """A link for each container's name, to ``OWNER/ID``: symlink(2) makes it unique."""
+        """A link for each container's name, to ``OWNER/ID`` or to its record: that makes it unique."""
         return f"{self.root}/names"
 
     @property

@@ -135,14 +135,24 @@ def containers_of(layout: Layout, owner: str) -> list[str]:
     return [name for name in found if len(name) == 64]
 
 
-def claim_name(layout: Layout, name: str, owner: str, container_id: str) -> str | None:
-    """Give *name* to a container; or the id of the one that has it already."""
+def claim_name(
+    layout: Layout, name: str, owner: str, container_id: str, record: str = ""
+) -> str | None:
+    """Give *name* to a container; or the id of the one that has it already.
+
+    A name is another link to the container's *record*, which tells where it is (it costs no
+    inode); where there is none yet, a symbolic link tells it. Raises `StoreError`.
+    """
     path = f"{layout.names}/{name}"
     while True:
         try:
+            if record and _linked(record, path):
+                return None
             os.symlink(f"{owner}/{container_id}", path)
         except FileExistsError:
             holder = holder_of(layout, name)
+            if holder is None and os.path.lexists(path) and holder_of(layout, name) is None:
+                raise StoreError(path, "is no container's name", "move it away") from None
             if holder is None:
                 continue  # it has just been given back
             if is_gone(layout, *holder):
@@ -167,11 +177,30 @@ def is_gone(layout: Layout, owner: str, container_id: str) -> bool:
 
 def holder_of(layout: Layout, name: str) -> tuple[str, str] | None:
     """Owner and id of the container called *name*."""
+    path = f"{layout.names}/{name}"
     try:
-        owner, _, container_id = os.readlink(f"{layout.names}/{name}").partition("/")
-    except (FileNotFoundError, OSError, ValueError):
+        owner, _, container_id = os.readlink(path).partition("/")
+    except ValueError:
         return None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # it is no symbolic link
+            return None
+        try:
+            return records.place_in(path)
+        except OSError:
+            return None
     return owner, container_id
+
+
+def _linked(record: str, path: str) -> bool:
+    """Whether this file system lets *path* be another name of *record*."""
+    try:
+        os.link(record, path)
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+            return False
+        raise
+    return True
 
 
 def release_name(layout: Layout, name: str, owner: str, container_id: str) -> None:

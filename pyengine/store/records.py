@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from pyengine.errors import NoSpace, StoreError
@@ -18,12 +20,17 @@ _LARGEST = 16 << 20
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-def write(path: str, value: object) -> None:
+def write(
+    path: str, value: object, place: str = "", staging: Callable[[str], None] | None = None
+) -> None:
     """Write *value* to *path*: whoever reads sees the old one or the new one.
 
-    Raises `NoSpace` or `StoreError`.
+    *place*, ``OWNER/ID``, is written before all else for who gets at the file by another name:
+    see `place_in`. *staging* is called with the path of the whole file before it gets its name;
+    what it raises is raised. Raises `NoSpace` or `StoreError`.
     """
-    data = _encode({"version": VERSION, **to_plain(value)}).encode()
+    head = {"version": VERSION, "place": place} if place else {"version": VERSION}
+    data = _encode({**head, **to_plain(value)}).encode()
     staged = f"{path}.new"
     try:
         fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -32,6 +39,8 @@ def write(path: str, value: object) -> None:
                 raise OSError(errno.ENOSPC, "short write")
         finally:
             os.close(fd)
+        if staging is not None:
+            staging(staged)
         os.rename(staged, path)
     except OSError as error:
         refuse(path, error)
@@ -55,6 +64,7 @@ def read(path: str, kind: type[T]) -> T | None:
     try:
         plain: Any = json.loads(data)
         version = plain.pop("version")
+        plain.pop("place", None)
         if version != VERSION:
             raise StoreError(
                 path,
@@ -66,6 +76,22 @@ def read(path: str, kind: type[T]) -> T | None:
         raise StoreError(path, f"is damaged: {error}", "remove the container it belongs to") from (
             error
         )
+
+
+_PLACE = re.compile(rb'\{"version":1,"place":"([^"/]+)/([0-9a-f]{64})",')
+
+
+def place_in(path: str) -> tuple[str, str] | None:
+    """Owner and id of the container whose record has *path* for another name.
+
+    They stand at its beginning, where csrc/ward.c looks for them as well. Raises `OSError`.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = _PLACE.match(os.read(fd, 256))
+    finally:
+        os.close(fd)
+    return (os.fsdecode(found[1]), found[2].decode()) if found is not None else None
 
 
 def refuse(path: str, error: OSError) -> NoReturn:

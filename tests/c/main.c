@@ -88,6 +88,8 @@ static int open_fds(void)
     return n;
 }
 
+enum { PATIENCE = 60 }; /* seconds, then a test that hangs has failed */
+
 static int run(const struct test *test, const char *scratch, int number)
 {
     int status;
@@ -98,6 +100,7 @@ static int run(const struct test *test, const char *scratch, int number)
     pid_t child = fork();
     if (child == 0) {
         int before = open_fds();
+        alarm(PATIENCE);
         test->run();
         SAME(open_fds(), before);
         exit(failures > 0);

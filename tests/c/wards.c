@@ -187,6 +187,9 @@ TEST(all_of_a_dead_owner_goes_and_nothing_of_anybody_else)
     make_link("names/db", "ab/0");
     make_link("names/none", "a");
     make_file("names/file", "x");
+    make_file("names/record", "{\"version\":1,\"place\":\"a/0\",\"spec\":{}}");
+    make_file("names/another", "{\"version\":1,\"place\":\"ab/0\",\"spec\":{}}");
+    make_file("names/begun", "{\"version\":1,\"place\":\"a");
     make_directory("desk");
     make_file("desk/a.sock", "x");
     SAME(TOLD(ward, PE_GUARD_LINKS, "", 0, open_at("names")), 0);
@@ -203,6 +206,9 @@ TEST(all_of_a_dead_owner_goes_and_nothing_of_anybody_else)
     CHECK(is_there("names/db"));
     CHECK(is_there("names/none"));
     CHECK(is_there("names/file"));
+    CHECK(!is_there("names/record"));
+    CHECK(is_there("names/another"));
+    CHECK(is_there("names/begun"));
     done_with(ward);
 }
 
