@@ -1,6 +1,7 @@
 /* Mounts through the kernel's new mount API: made as fds, belonging nowhere
  * until they are put somewhere, gone with the fd if they never are. */
 #include "internal.h"
+#include <sys/utsname.h>
 
 enum { LONGEST_OPTION = 256, MOST_JOINED = 16 };
 
@@ -127,8 +128,34 @@ static int make_joined(const char *lowers, int below, const char *upper, const c
     return made;
 }
 
+static int number(const char **text)
+{
+    int n = 0;
+
+    for (; **text >= '0' && **text <= '9' && n < 1000; ++*text)
+        n = n * 10 + **text - '0';
+    return n;
+}
+
+/* Before Linux 6.5 an option that overlay does not know is told to the host's log, each time. */
+static int is_told_to_the_log(void)
+{
+    struct utsname name;
+    const char *at = name.release;
+
+    if (SYS(uname, &name) < 0)
+        return 0;
+    int major = number(&at);
+
+    at += *at == '.';
+    return major < 6 || (major == 6 && number(&at) < 5);
+}
+
 int make_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags)
 {
+    if (is_told_to_the_log())
+        return make_joined(lowers, below, upper, work, flags);
+
     OWNED_FD context = (int)TRY(open_overlay());
     int made = append_lowers(context, lowers, below);
 

@@ -177,14 +177,17 @@ def _overlay(house: House) -> Iterator[Trial]:
 
 
 def _cgroup_features(house: House, host: HostLimits) -> Iterator[Feature]:
-    found = house.hierarchy.describe()
+    found, delegation = house.hierarchy.describe(), house.hierarchy.delegation
     for name, (controller, what) in _LIMITS.items():
         is_there = controller in found.controllers or name in found.controllers
         number = _try_cgroup(house, controller) if is_there else 0
         if is_there and number == 0:
             yield Feature(name, what, True)
         else:
-            yield Feature(name, what, False, *diagnose_limit(name, number, host))
+            given = None
+            if delegation is not None and (host.user != 0 or delegation.directory is not None):
+                given = delegation.why_not(name)
+            yield Feature(name, what, False, *diagnose_limit(name, number, host, given))
     for name, what, works in (
         ("pause", "being paused as one", found.can_freeze),
         ("kill", "being killed as one", found.can_kill),

@@ -95,12 +95,19 @@ def _forbidden_to_users(feature: str, host: HostLimits) -> Cause:
     return "a security module forbids it", "ask its log (dmesg), and allow it"
 
 
-def diagnose_limit(controller: str, number: int, host: HostLimits) -> Cause:
-    """Why the cgroup *controller* cannot limit a container; *number* is 0 where it is not there."""
+def diagnose_limit(
+    controller: str, number: int, host: HostLimits, given: Cause | None = None
+) -> Cause:
+    """Why the cgroup *controller* cannot limit a container; *number* is 0 where it is not there.
+
+    *given* is what is wrong with the part of the tree that is ours.
+    """
     readonly = [path for path in host.readonly if path.startswith("/sys")]
     if number in (errno.EROFS, 0) and readonly:
         remedy = "mount it read-write (docker run --privileged, or a volume of /sys/fs/cgroup)"
         return f"the cgroups are mounted read-only ({readonly[0]})", remedy
+    if number == 0 and given is not None:
+        return given
     if number == 0 and host.user == 0:
         why = f"the cgroups here have no {controller} controller"
         return why, "enable it (cgroup.subtree_control above us, or the kernel's command line)"

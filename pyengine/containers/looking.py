@@ -83,7 +83,8 @@ def cgroup_of(house: House, container_id: str) -> Cgroup:
     if running is not None:
         return running.cgroup
     spec = house.catalog.record(container_id).spec
-    return Cgroup.open(house.hierarchy, container_id, spec.cgroup_parent)
+    pid = house.catalog.state(container_id).pid
+    return Cgroup.open(house.hierarchy, container_id, spec.cgroup_parent, pid=pid)
 
 
 def require_running(

@@ -93,16 +93,21 @@ class Cgroup:
         return cgroup
 
     @classmethod
-    def open(cls, hierarchy: Hierarchy, name: str, parent: str = "", level: str = "") -> Cgroup:
+    def open(
+        cls, hierarchy: Hierarchy, name: str, parent: str = "", level: str = "", pid: int = 0
+    ) -> Cgroup:
         """The cgroups that `create` made, from any process; without any where they are gone.
 
-        *level* is where to look first.
+        *level* is where to look first. Another process of this user may have been given another
+        part of the tree: then it is where *pid* lives, its first program.
         """
         cgroup = cls(hierarchy, check_name(name), check_parent(parent))
         if hierarchy.v2 is not None:
             cgroup.v2_path = find(hierarchy.v2, cgroup.parent, name, level)
             if cgroup.v2_path is not None and is_level(above := cgroup.v2_path.split("/")[-2]):
                 cgroup.level = level = above
+        if cgroup.v2_path is None and pid and hierarchy.delegation is not None:
+            cgroup.v2_path = hierarchy.delegation.place_of(pid, name)
         for tree in set(hierarchy.v1.values()):
             path: str | None = f"{tree}{cgroup.parent or PARENT + (level and '/' + level)}/{name}"
             if cgroup.v2_path is None and not cgroup.parent:

@@ -43,6 +43,7 @@ class Delegation:
 
     *withheld* are controllers that it has and does not hand down, and *resident* is who lives
     there and is not ours to move. *pending* are those that `settle` has to hand down first.
+    *root* is where the whole tree is mounted.
     """
 
     directory: str | None
@@ -50,6 +51,7 @@ class Delegation:
     withheld: frozenset[str] = frozenset()
     resident: str = ""
     pending: frozenset[str] = frozenset()
+    root: str | None = None
     _moved: list[bool] = field(init=False, factory=list, repr=False)
 
     def why_not(self, controller: str) -> tuple[str, str]:
@@ -61,6 +63,13 @@ class Delegation:
             return f"{why}, and {self.resident} lives there, who is not ours to move", _REMEDY
         remedy = "let systemd delegate it (Delegate=yes), run as root, or leave it out"
         return f"cgroup {self.directory} has no {controller} controller", remedy
+
+    def place_of(self, pid: int, name: str) -> str | None:
+        """The cgroup called *name* that *pid* lives in or below, wherever in the tree it is."""
+        parts = _path_of(pid).split("/")
+        if self.root is None or name not in parts:
+            return None
+        return self.root + "/".join(parts[: parts.index(name) + 1])
 
     def settle(self) -> None:
         """Hand down what is *pending*, having moved to a leaf; next to nothing if that is done.
@@ -109,34 +118,40 @@ def find(mount_point: str | None) -> Delegation:
     """What we may use of the version 2 tree at *mount_point* (None: there is none)."""
     directory = None if mount_point is None else _ours(mount_point)
     if directory is None:
-        return Delegation(None)
+        return Delegation(None, root=mount_point)
     offered = _words(directory, "cgroup.controllers")
     if not os.path.exists(directory + "/cgroup.type"):  # the root of all: anybody may live there
-        return Delegation(directory, offered)
+        return Delegation(directory, offered, root=mount_point)
     enabled = _words(directory, "cgroup.subtree_control")
     lacking = offered.intersection(CONTROLLERS) - enabled
     if not lacking:
-        return Delegation(directory, enabled)
+        return Delegation(directory, enabled, root=mount_point)
     resident = _resident(directory)
     if resident:
-        return Delegation(directory, enabled, lacking, resident)
-    return Delegation(directory, enabled | lacking, pending=lacking)
+        return Delegation(directory, enabled, lacking, resident, root=mount_point)
+    return Delegation(directory, enabled | lacking, pending=lacking, root=mount_point)
 
 
 def _ours(mount_point: str) -> str | None:
     """The whole tree, or what was delegated: the nearest so marked, else the highest we may use."""
     if _is_writable(mount_point):
         return mount_point
-    own = files.read_or_none("/proc/self/cgroup") or b""
-    lines = own.decode(errors="surrogateescape").splitlines()
-    path = next((line[3:] for line in lines if line.startswith("0::")), "/")
     directory, found = mount_point, []
-    for part in path.split("/")[1:]:
+    for part in _path_of(os.getpid()).split("/")[1:]:
         directory = f"{directory}/{part}"
         if _is_writable(directory):
             found.append(directory)
     marked = [path for path in found if _is_marked(path)]
     return marked[-1] if marked else found[0] if found else None
+
+
+def _path_of(pid: int) -> str:
+    """Where *pid* lives below the root of the version 2 tree, as we see it; ``""``: nowhere."""
+    try:
+        lines = files.read(f"/proc/{pid}/cgroup").decode(errors="surrogateescape").splitlines()
+    except OSError:  # it is gone
+        return ""
+    return next((line[3:] for line in lines if line.startswith("0::")), "")
 
 
 def _is_writable(directory: str) -> bool:

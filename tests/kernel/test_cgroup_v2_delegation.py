@@ -184,3 +184,25 @@ def test_a_controller_that_was_not_delegated_is_named(delegated):
     told, _, _ = as_nobody(refusal, delegated)
     assert told.startswith("memory is not supported: cgroup ")
     assert "has no memory controller" in told
+
+
+def test_a_container_in_another_scope_of_the_same_user_is_found_and_ended(delegated):
+    for name in ("one.scope", "two.scope"):
+        os.mkdir(f"{delegated}/{name}")
+        give(f"{delegated}/{name}")
+        os.setxattr(f"{delegated}/{name}", "user.delegate", b"1")
+    os.makedirs(f"{delegated}/one.scope/pyengine/default-x/box")
+    for path in cgroup_files.tree(f"{delegated}/one.scope/pyengine"):
+        give(path)
+
+    def end(pid):
+        host = fresh()
+        missed = Cgroup.open(host, "box").v2_path
+        found = Cgroup.open(host, "box", pid=pid)
+        found.kill()
+        found.wait_empty()
+        return [missed, found.v2_path, found.processes()]
+
+    with somebody(f"{delegated}/one.scope/pyengine/default-x/box") as pid:
+        told = as_nobody(lambda: end(pid), f"{delegated}/two.scope")
+    assert told == [None, f"{delegated}/one.scope/pyengine/default-x/box", []]
