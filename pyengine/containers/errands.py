@@ -164,7 +164,8 @@ class _Visitor:
                 self._line.sendall(frame(kind, chunk.data[at : at + PIECE], time_ns))
         running = self._attachment.running
         if running is not None and running.done.wait(1.0):
-            self._line.sendall(frame(END, json.dumps(to_plain(running.exit)).encode()))
+            told = {**to_plain(running.exit), "usage": to_plain(running.usage)}
+            self._line.sendall(frame(END, json.dumps(told).encode()))
 
     def _listen(self) -> None:
         buffer = bytearray()

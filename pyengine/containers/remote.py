@@ -21,6 +21,7 @@ from pyengine.containers.desk_protocol import (
 from pyengine.errors import InvalidRequest
 from pyengine.model.codec import from_plain
 from pyengine.model.state import ExitStatus
+from pyengine.model.usage import Usage
 
 
 class Hearer(Protocol):
@@ -36,13 +37,14 @@ class Hearer(Protocol):
 class RemoteProgram:
     """The streams of such a program; `done` is set when they are at their end.
 
-    *exit* is how it ended, where its watcher has told.
+    *exit* is how it ended and *usage* what it used, where its watcher has told.
     """
 
     def __init__(self, line: socket.socket, pid: int) -> None:
         self.pid = pid
         self.done = threading.Event()
         self.exit: ExitStatus | None = None
+        self.usage = Usage()
         self._line = line
         self._lock = threading.Lock()
         self._room = threading.Event()
@@ -80,8 +82,10 @@ class RemoteProgram:
                 self._room.wait()
         elif kind == END:
             try:
-                self.exit = from_plain(ExitStatus, json.loads(piece))
-            except ValueError:
+                told = json.loads(piece)
+                self.usage = from_plain(Usage, told.pop("usage"))
+                self.exit = from_plain(ExitStatus, told)
+            except (ValueError, AttributeError, KeyError):
                 return
 
     def write(self, data: bytes) -> None:

@@ -28,6 +28,10 @@ def run(
     if options.restart[0] != "no" and not keep:
         why = "what is removed at its end cannot start again"
         raise InvalidRequest("restart", options.restart[0], expected="keep=True with it", why=why)
+    if options.owner != "process":
+        from pyengine.containers.running_kept import run_kept
+
+        return run_kept(house, options, timeout=timeout, keep=keep)
     deadline = None if timeout is None else time.monotonic() + timeout
     source = options.stdin
     given = source if isinstance(source, bytes) else b""

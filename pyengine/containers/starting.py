@@ -124,11 +124,8 @@ def begin_new(house: House, options: ContainerOptions, wishes: Wishes) -> Runnin
     What has to be written down is written while the program is on its way. If anything fails,
     nothing of the container is left.
     """
-    if options.owner != "process":
-        missing = "who runs it to its end is this process, and the keeper is another"
-        raise Unsupported("run(owner='none')", missing, "start(owner='none'), wait() and logs()")
     drafted = draft(house, options)
-    if drafted.record.spec.cgroup_parent or options.owner != "process":
+    if drafted.record.spec.cgroup_parent:
         try:  # who cleans up after us must know where to look before there is something
             drafted.home = house.catalog.write_record(drafted.record)
         except BaseException:
@@ -217,7 +214,7 @@ def _begin(
         Tools(
             house.layout,
             house.hierarchy,
-            house.joiner,
+            house.joiner_for(record),
             house.spares,
             _neighbour(house),
             kept=house.keeps,
