@@ -19,6 +19,7 @@ PROFILED_ROUNDS = 100
 # Name on the command line: module (import is a word of the language), what it measures.
 FIGURES = {
     "run": ("run", "a container that runs true"),
+    "auto": ("auto", "the same as users of its own, as root"),
     "exec": ("exec", "true in a running container"),
     "many": ("many", "500 containers at once, and their memory"),
     "output": ("output", "a gibibyte of output"),

@@ -175,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
     asking.add_argument("--root", required=True, help="the engine's root")
     asking.add_argument("--image", required=True)
     asking.add_argument("--ballast", type=int, default=0, help="MiB of memory to be large with")
+    asking.add_argument("--userns", default="", help="whose users the containers have")
     asking.add_argument("--number", type=int, default=500, help="containers at once")
     asking.add_argument("--workers", type=int, default=8, help="threads that start them")
     asking.add_argument("--profile", choices=("", "phases", "functions"), default="")
@@ -188,7 +189,7 @@ def main() -> None:
     asked = parser().parse_args()
     ballast = be_large(asked.ballast * MIB) if asked.ballast else None
     watch = {"": _unwatched, "phases": phases, "functions": profiled}[asked.profile]
-    with pyengine.Engine(root=asked.root) as engine, TASKS[asked.task](engine, asked) as once:
+    with pyengine.Engine(root=asked.root, userns=asked.userns) as engine, TASKS[asked.task](engine, asked) as once:
         print("ready", asked.greeting, flush=True)
         with watch() as forget:
             for number, _ in enumerate(sys.stdin):

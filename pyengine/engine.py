@@ -20,6 +20,7 @@ from pyengine.model.event import FilterTexts
 from pyengine.model.filters import LIST_FILTERS, PRUNE_FILTERS, ContainerFilter
 from pyengine.model.info import ContainerInfo
 from pyengine.model.options import ContainerOptions
+from pyengine.model.options_security import userns as parse_userns
 from pyengine.model.options_words import flag, integer
 from pyengine.model.result import Result
 from pyengine.model.state import Status
@@ -145,7 +146,9 @@ class Engine:
     *root* is where it keeps things on disk (default: PYENGINE_ROOT, else the user's own place),
     *run_root* where it keeps what a reboot may forget. With *log_level* the logger ``pyengine``
     of `logging` tells at that level what happens; without, nothing is logged.
-    *owner* to whom its containers belong by default: ``process``, they end with it. Features
+    *owner* to whom its containers belong by default: ``process``, they end with it. *userns* is
+    whose users they have by default: with ``auto`` each has some of its own (`the reference
+    <options>`). Features
     named in *require* must be there, or `Unsupported` is raised now. With *best_effort* limits
     that this host cannot enforce are a `LimitNotEnforced` warning, in all containers that do not
     say otherwise. Close it, or use it in a ``with``: its containers end then. After a fork it
@@ -158,6 +161,7 @@ class Engine:
         *,
         run_root: str | os.PathLike[str] | None = None,
         owner: str = "process",
+        userns: str = "",
         require: Iterable[str] = (),
         best_effort: bool = False,
         registry_config: str | os.PathLike[str] | None = None,
@@ -170,6 +174,7 @@ class Engine:
         if log_level is not None and log_level not in _LEVELS:
             raise InvalidRequest("log_level", log_level, expected=", ".join(_LEVELS))
         self._owner = owner
+        self._userns = parse_userns(userns)
         self._best_effort = flag(best_effort, "best_effort")
         self._house = House(Layout.of(root, run_root))
         if log_level is not None:
@@ -241,6 +246,8 @@ class Engine:
     def _options(self, image: str, command: object, options: dict[str, object]) -> ContainerOptions:
         if self._owner != "process":
             options.setdefault("owner", self._owner)
+        if self._userns and not options.keys() & {"userns", "userns_mode"}:
+            options["userns"] = self._userns
         if self._best_effort:
             options.setdefault("best_effort", True)
         return ContainerOptions.from_keywords(image, command, **options)

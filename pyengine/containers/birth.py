@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from pyengine.containers.accounts import identity_in, identity_in_layer, identity_in_layers
 from pyengine.containers.compile import born_into, compile_plan
 from pyengine.containers.failure import host_error, start_error
 from pyengine.containers.identity import Identity
-from pyengine.containers.mount_sources import open_source, prepare_mounts
-from pyengine.containers.name_files import hosts_of, resolv_of
+from pyengine.containers.mount_sources import prepare_mounts
+from pyengine.containers.preparing import Open, ids_of, prepare, shares
 from pyengine.containers.spares import Spares
-from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
+from pyengine.containers.surroundings import DeviceNode
 from pyengine.containers.sweeper import remove
 from pyengine.errors import EngineError, ImageNotFound
 from pyengine.linux import native, probe
@@ -27,8 +27,6 @@ from pyengine.linux.device_filter import DevicePolicy, device_policy
 from pyengine.linux.devices import all_devices, devices_at
 from pyengine.linux.native_joiner import Joiner, instruct
 from pyengine.linux.process import start_time
-from pyengine.linux.seccomp import filter_for
-from pyengine.model.mounts import Mount, MountKind
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec, DeviceRule
 from pyengine.model.warning import LimitNotEnforced
@@ -37,9 +35,6 @@ from pyengine.store.layout import Home, Layout
 if TYPE_CHECKING:
     from pyengine.containers.user_ranges import UserRanges
     from pyengine.linux.new_users import NewUsers
-    from pyengine.model.ids import IdMaps
-
-_LARGEST_NAME_FILE = 1 << 20
 
 
 @frozen
@@ -74,22 +69,6 @@ class Born:
     identity: Identity
 
 
-@define(eq=False)
-class _Open:
-    """Descriptors that are closed when the birth is over, whatever came of it."""
-
-    fds: list[int] = field(factory=list)
-
-    def keep(self, fd: int) -> int:
-        self.fds.append(fd)
-        return fd
-
-    def close(self) -> None:
-        for fd in self.fds:
-            os.close(fd)
-        self.fds.clear()
-
-
 @frozen(eq=False)
 class Tools:
     """What births need of their engine; *neighbour* finds a container to share a namespace with.
@@ -116,19 +95,18 @@ def give_birth(
     tools: Tools,
     *,
     is_new: bool = False,
-    begun: Callable[[], object] = lambda: None,
     alive: Callable[[tuple[str, ...], int, int, Identity], object] = lambda *_: None,
 ) -> Born:
     """Start the program of *record*, the container at *home*.
 
     *is_new*: it has never run, so nothing has been written to its root yet. The child's way to
-    its program takes the kernel some milliseconds, in which *begun* is called, and once it is
-    there *alive*, with what of its limits is not in force, its pid, its start time and who it is.
+    its program takes the kernel some milliseconds, in which *alive* is called, with what of its
+    limits is not in force, its pid, its start time and who it is.
 
     Raises what `containers.failure` makes of a step that failed; then nothing of it is left.
     """
     spec = record.spec
-    opened = _Open()
+    opened = Open()
     cgroup: Cgroup | None = None
     streams = Streams()
     try:
@@ -155,8 +133,10 @@ def give_birth(
         v2 = _kept_fd(cgroup.v2_fd(), opened)
         users = _users(record, tools, opened)
         child = _conceive(spec, v2, tools, users)
+        if tools.ranges is not None:
+            opened.coming = tools.ranges.begin()
         try:
-            around = _surroundings(record, home, tools, identity, nodes, cgroup, v2, users, opened)
+            around = prepare(record, home, tools, identity, nodes, cgroup, v2, users, opened)
             theirs, streams = _open_streams(spec, opened, tools)
             if users is not None:
                 from pyengine.containers.own_users import serve
@@ -172,7 +152,7 @@ def give_birth(
                 native.end(child)
             raise
         heard = partial(alive, tuple(cgroup.enforced.notes))
-        started = _accompany(child, identity, begun, heard, tools)
+        started = _accompany(child, identity, heard, tools, opened)
         failure = native.hear(child)
         if child.terminal >= 0:
             streams = terminal_streams(child)
@@ -192,7 +172,7 @@ def give_birth(
     return Born(child.pid, child.pidfd, started, streams, cgroup, identity)
 
 
-def _users(record: ContainerRecord, tools: Tools, opened: _Open) -> NewUsers | None:
+def _users(record: ContainerRecord, tools: Tools, opened: Open) -> NewUsers | None:
     """The user namespace it will be born in, if that is its own."""
     if not record.first_id:
         return None
@@ -209,37 +189,38 @@ def _conceive(
 
     The kernel clones it while we find out what it will need.
     """
-    if _shares(spec.namespaces.pid) is not None:
+    if shares(spec.namespaces.pid) is not None:
         return None
     return tools.joiner.conceive(
         cgroup=v2,
         unshare=born_into(spec, time_namespace=probe.has_time_namespaces()),
-        bounds=mask(spec.security.capabilities),
+        # who enters a user namespace has all capabilities there to give away, whoever bears him
+        bounds=mask(spec.security.capabilities) if users is None else 0,
         users=-1 if users is None else users.users,
     )
 
 
-def _kept_fd(fd: int | None, opened: _Open) -> int:
+def _kept_fd(fd: int | None, opened: Open) -> int:
     return -1 if fd is None else opened.keep(fd)
 
 
 def _accompany(
     child: native.Child,
     identity: Identity,
-    begun: Callable[[], object],
     alive: Callable[[int, int, Identity], object],
     tools: Tools,
+    opened: Open,
 ) -> int:
     """Do what can be done while *child* walks its plan; answers its start time."""
     started = 0
     try:
-        begun()
         if native.hear_birth(child):
             started = start_time(child.pid)
             alive(child.pid, started, identity)
         tools.spares.restock()
-        if tools.ranges is not None:
-            tools.ranges.restock()
+        if tools.ranges is not None and opened.coming is not None:
+            coming, opened.coming = opened.coming, None
+            tools.ranges.finish(coming)
     except BaseException:
         native.end(child)
         raise
@@ -247,7 +228,7 @@ def _accompany(
 
 
 def _open_streams(
-    spec: ContainerSpec, opened: _Open, tools: Tools
+    spec: ContainerSpec, opened: Open, tools: Tools
 ) -> tuple[tuple[int, int, int], Streams]:
     """What the child gets as 0, 1 and 2, and our ends."""
     if spec.tty:
@@ -325,15 +306,6 @@ def _identity(record: ContainerRecord, home: Home, joiner: Joiner, *, is_new: bo
     return mapped(identity, spec.user, spec.group_add, ids)
 
 
-def ids_of(record: ContainerRecord, joiner: Joiner) -> IdMaps | None:
-    """Who is somebody in a container: in its own user namespace, or in that of the *joiner*."""
-    if not record.first_id:
-        return joiner.ids
-    from pyengine.containers.own_users import ids_from
-
-    return ids_from(record.first_id)
-
-
 def _identity_in_root(
     record: ContainerRecord, home: Home, joiner: Joiner, *, is_new: bool
 ) -> Identity:
@@ -353,116 +325,6 @@ def _identity_in_root(
         return identity_in(root, spec.user, spec.group_add)
     finally:
         os.close(root)
-
-
-def _surroundings(
-    record: ContainerRecord,
-    home: Home,
-    tools: Tools,
-    identity: Identity,
-    nodes: tuple[DeviceNode, ...],
-    cgroup: Cgroup,
-    v2: int,
-    users: NewUsers | None,
-    opened: _Open,
-) -> Surroundings:
-    spec = record.spec
-    tasks = [opened.keep(fd) for fd in cgroup.join_fds()]
-    fds = [native.own_pidfd(os.getpid()), *tasks]
-    shared = []
-    for number, mount in enumerate(spec.mounts):
-        if _is_made_outside(mount, users):
-            fds.append(opened.keep(open_source(mount, *home.view(number))))
-            shared.append((mount.target, len(fds) - 1))
-    pid_target, ipc_target = -1, None
-    if (name := _shares(spec.namespaces.pid)) is not None:
-        pid_target = opened.keep(tools.neighbour(name).pidfd)
-    if (name := _shares(spec.namespaces.ipc)) is not None:
-        fds.append(opened.keep(tools.neighbour(name).pidfd))
-        ipc_target = len(fds) - 1
-    network = made = None
-    volatile = spec.owner == "process"  # it is gone before the disk could be needed
-    if not _on_host(spec) and users is not None:
-        fds.append(users.network)
-        network = len(fds) - 1
-    elif not _on_host(spec) and (ready := tools.spares.network()) is not None:
-        fds.append(opened.keep(ready))
-        network = len(fds) - 1
-    if users is not None:
-        from pyengine.containers.own_users import mapped_root
-
-        root = mapped_root(record, home, users.users, volatile=volatile)
-        fds.append(opened.keep(root))
-        made = len(fds) - 1
-    seccomp = spec.security.seccomp
-    return Surroundings(
-        root=Root(
-            record.lowers,
-            home.upper,
-            home.work,
-            # the way to ours is closed to who is nobody outside
-            tools.layout.mountpoint if made is None else "/",
-            volatile=volatile,
-            nested=record.nested,
-            made=made,
-        ),
-        identity=identity,
-        filter=None if seccomp is None else filter_for(seccomp, spec.security.capabilities),
-        fds=tuple(fds),
-        tasks=len(tasks),
-        cgroup=v2,
-        hosts=hosts_of(spec, _host_file("/etc/hosts") if _on_host(spec) else ""),
-        resolv=resolv_of(spec, _host_file("/etc/resolv.conf")),
-        nodes=nodes,
-        shared_binds=tuple(shared),
-        overlays=tuple(
-            (mount.target, *home.view(number))
-            for number, mount in enumerate(spec.mounts)
-            if mount.kind is MountKind.OVERLAY
-        ),
-        network=network,
-        pid_target=pid_target,
-        ipc_target=ipc_target,
-        time_namespace=probe.has_time_namespaces(),
-        kcore=probe.has_kcore(),
-        tied=not tools.kept,
-        ids=ids_of(record, tools.joiner),
-        outside=users is not None,
-    )
-
-
-def _is_made_outside(mount: Mount, users: NewUsers | None) -> bool:
-    """Whether its child could not make it, or not so that it shares what is mounted later."""
-    if mount.kind not in (MountKind.BIND, MountKind.OVERLAY):
-        return False
-    is_shared = mount.kind is MountKind.BIND and mount.propagation.lstrip("r") != "private"
-    return is_shared or users is not None
-
-
-def _shares(mode: str) -> str | None:
-    return mode.removeprefix("container:") if mode.startswith("container:") else None
-
-
-def _on_host(spec: ContainerSpec) -> bool:
-    return spec.namespaces.network == "host"
-
-
-_host_files: dict[str, tuple[tuple[int, int, int], str]] = {}
-
-
-def _host_file(path: str) -> str:
-    """The text of a file of the host's, read again only when it has changed."""
-    try:
-        found = os.stat(path)
-        key = (found.st_mtime_ns, found.st_ino, found.st_size)
-        if (known := _host_files.get(path)) is not None and known[0] == key:
-            return known[1]
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(_LARGEST_NAME_FILE)
-    except OSError:
-        return ""
-    _host_files[path] = key, text
-    return text
 
 
 # --- devices ---------------------------------------------------------------------------------

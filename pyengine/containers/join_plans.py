@@ -12,7 +12,14 @@ from attrs import evolve
 from pyengine.containers.compile import has_home, may_regroup, oom_score
 from pyengine.containers.identity import Identity
 from pyengine.containers.join_options import JoinOptions
-from pyengine.containers.privilege_steps import CONTROL, ENTER, privileges, rlimits, rlimits_raised, tie
+from pyengine.containers.privilege_steps import (
+    CONTROL,
+    ENTER,
+    privileges,
+    rlimits,
+    rlimits_raised,
+    tie,
+)
 from pyengine.containers.running import Running
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import NAMES, held, last_cap, mask
@@ -180,9 +187,9 @@ def compile_join(
     privileged program can be given. *ushered*, it is born inside once all of the host is left
     behind, its root, these fds and what it may do too: its own are the last steps, which a
     filter has to allow. *shared* are the namespaces to join, *entered* is CLONE_NEWUSER where
-    its user namespace is not ours yet, and *regroups* whether one may change groups in it. With *first_id*, what its root is outside,
-    it gives away its streams before it enters, and is that root from there on. Pure: the order
-    is `compile_plan`'s.
+    its user namespace is not ours yet, and *regroups* whether one may change groups in it. With
+    *first_id*, what its root is outside, it gives away its streams before it enters, and raises
+    limits (*raised*); it is that root from there on. Pure: the order is `compile_plan`'s.
     """
     seccomp = spec.security.seccomp
     shared |= entered | (p.NEWPID if ushered else 0)

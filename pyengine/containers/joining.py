@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from pyengine.containers.accounts import identity_in
-from pyengine.containers.birth import Streams, ids_of, open_outputs, terminal_streams
+from pyengine.containers.birth import Streams, open_outputs, terminal_streams
 from pyengine.containers.execution import Execution
 from pyengine.containers.failure import host_error, join_error
 from pyengine.containers.house import House
@@ -18,6 +18,7 @@ from pyengine.containers.identity import Identity
 from pyengine.containers.join_options import JoinOptions
 from pyengine.containers.join_plans import join_plan, text_of
 from pyengine.containers.looking import cgroup_of, require_running
+from pyengine.containers.preparing import ids_of
 from pyengine.containers.seats import Seat
 from pyengine.errors import EngineError, KernelError, WrongState
 from pyengine.linux import native

@@ -69,13 +69,12 @@ def draft(house: House, options: ContainerOptions) -> Draft:
         if mount.kind in (MountKind.BIND, MountKind.OVERLAY):
             check_source(mount)
     record = ContainerRecord(spec, root.layers, root.lowers, root.nested)
-    if spec.security.userns != "host":
+    if spec.security.userns not in ("", "host"):
         refuse_users(house, record)
     spare = house.spares.home() if options.owner == "process" else None
     drafted = Draft(record, catalog.place(container_id, options.owner, spare), False)
     try:
-        if spec.security.userns == "auto":
-            drafted.record = give_users(house, record, drafted.home)
+        drafted.record = give_users(house, record, drafted.home)
         if options.name:
             catalog.claim_name(name, container_id)
             drafted.has_name = True

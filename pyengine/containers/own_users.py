@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from pyengine.containers.privilege_steps import RLIMITS
@@ -66,38 +65,53 @@ def _refuse(feature: str, missing: str) -> NoReturn:
     raise Unsupported(f"{feature} with userns='auto'", missing, _HOST)
 
 
-def mapped_root(record: ContainerRecord, home: Home, users: int, *, volatile: bool) -> int:
+def mapped_root(
+    record: ContainerRecord,
+    home: Home,
+    users: int,
+    keep: Callable[[int], int],
+    *,
+    volatile: bool,
+) -> int:
     """The container's root, mounted nowhere: its image's files belong to whom *users* maps.
 
     No file is touched: the layers are shown with other ids (mount_setattr(2)). What is written
-    belongs to the ids outside. Raises `Unsupported` where a file system knows no such thing.
+    belongs to the ids outside. What comes back, and all it took, is given to *keep*, for later:
+    to let go of a mount takes the kernel a while. Raises `Unsupported` where a file system knows
+    no such thing.
     """
     flags = OVERLAY_VOLATILE if volatile else 0
-    with ExitStack() as stack:
-        lowers = tuple(_layer(path, users, stack) for path in record.lowers)
-        below = -1
-        if record.nested:
-            nothing = _until_then(native.empty_mount(), stack)
-            below = _until_then(native.overlay(lowers[-1:], below=nothing), stack)
-            lowers = lowers[:-1]
-        return native.overlay(lowers, home.upper, home.work, flags, below=below)
+    lowers = tuple(_layer(path, users, keep) for path in record.lowers)
+    below = -1
+    if record.nested:
+        nothing = keep(native.empty_mount())
+        below = keep(native.overlay(lowers[-1:], below=nothing))
+        lowers = lowers[:-1]
+    return keep(native.overlay(lowers, home.upper, home.work, flags, below=below))
 
 
 def check_layers(layers: Iterable[str], users: int) -> None:
     """Raise `Unsupported` for the first of *layers* whose files cannot be shown with other ids."""
     for path in layers:
-        with ExitStack() as stack:
-            _layer(path, users, stack)
+        opened: list[int] = []
+        try:
+            _layer(path, users, _keeper(opened))
+        finally:
+            for fd in opened:
+                os.close(fd)
 
 
-def _until_then(fd: int, stack: ExitStack) -> int:
-    stack.callback(os.close, fd)
-    return fd
+def _keeper(opened: list[int]) -> Callable[[int], int]:
+    def keep(fd: int) -> int:
+        opened.append(fd)
+        return fd
+
+    return keep
 
 
-def _layer(path: str, users: int, stack: ExitStack) -> str:
+def _layer(path: str, users: int, keep: Callable[[int], int]) -> str:
     """The name of a mount of the host's directory *path*, whose files' ids *users* maps."""
-    fd = _until_then(native.open_tree(path, recursive=False), stack)
+    fd = keep(native.open_tree(path, recursive=False))
     try:
         native.map_ids(fd, users)
     except KernelError as error:

@@ -60,6 +60,7 @@ class HostFacts:
     image's word. *held* is the mask of the capabilities we can hand on.
     *thermal_paths* are the existing ``…/cpuN/thermal_throttle`` directories,
     *security_modules* those that confine programs here (``apparmor``, ``selinux``).
+    *user* and *group* are who we are.
     """
 
     cpus: int
@@ -73,6 +74,8 @@ class HostFacts:
     hostname: str = "localhost"
     thermal_paths: tuple[str, ...] = ()
     security_modules: tuple[str, ...] = ()
+    user: int = 0
+    group: int = 0
 
 
 def resolve(
@@ -109,7 +112,7 @@ def resolve(
         entrypoint=entrypoint,
         command=command,
         workdir=options.workdir or workdir_of(config),
-        user=options.user or config.user,
+        user=user_of(options, config, host),
         group_add=options.group_add,
         hostname=hostname,
         domainname=options.domainname,
@@ -265,10 +268,31 @@ def check_host(resources: Resources, host: HostFacts) -> None:
             raise InvalidRequest(what, asked, expected=f"some of {available}", why=why)
 
 
+def user_of(options: ContainerOptions, config: ImageConfig, host: HostFacts) -> str:
+    """Who its program is; who keeps their own id is who they are, whatever the image says."""
+    mode = options.security.userns
+    if options.user or not mode.startswith("keep-id"):
+        return options.user or config.user
+    from pyengine.model.id_layouts import keep_id
+
+    user, group = keep_id(mode)
+    return f"{host.user if user is None else user}:{host.group if group is None else group}"
+
+
+def users_of(asked: str, host: HostFacts) -> str:
+    """Whose its users are: the host's for root, and for others some of theirs (no word for it)."""
+    if host.user == 0:
+        return asked or "host"
+    if asked == "host":
+        missing = "only root has the users of the host"
+        raise Unsupported("userns='host'", missing, "run as root, or leave it out")
+    return "" if asked == "auto" else asked
+
+
 @lru_cache(maxsize=64)
 def security_of(asked: SecurityOptions, host: HostFacts) -> Security:
     """What the programs may do; *privileged* lifts what was not asked for by itself (row C50)."""
-    held = host.held if asked.userns == "host" else -1  # all there are, in its own user namespace
+    held = host.held if asked.userns in ("", "host") else -1  # all there are, in its own user namespace
     for name in asked.cap_add:
         if name != "ALL" and not held & mask((name,)):
             missing = "this process does not have it, so it cannot give it"
@@ -303,7 +327,7 @@ def security_of(asked: SecurityOptions, host: HostFacts) -> Security:
         devices=asked.devices,
         device_rules=asked.device_rules,
         writable_cgroups=asked.writable_cgroups or privileged,
-        userns=asked.userns,
+        userns=users_of(asked.userns, host),
     )
 
 

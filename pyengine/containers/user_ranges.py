@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 from pyengine.containers.own_users import check_layers, ids_from
 from pyengine.errors import EngineError, StoreError
+from pyengine.linux import native
 from pyengine.linux.native_joiner import Joiner
-from pyengine.linux.new_users import NewUsers, make_users
+from pyengine.linux.new_users import NewUsers, begin_users, finish_users
 from pyengine.store import id_ranges
 
 _READY = 2
@@ -102,18 +103,29 @@ class UserRanges:
         """A new user namespace with the ids from *first* on, with a network; the caller's."""
         with self._lock:
             made = self._made.pop(first, None)
-        return made if made is not None else make_users(self._joiner, ids_from(first))
+        if made is not None:
+            return made
+        return finish_users(begin_users(self._joiner), ids_from(first))
 
-    def restock(self) -> None:
-        """Make one for a range that waits; nothing is raised, who needs one makes it."""
+    def begin(self) -> native.Child | None:
+        """Have the next one made, if there are not enough: `finish` or `native.end` it.
+
+        Nothing is raised here, nor there: who needs one makes it, and is told then.
+        """
+        if len(self._made) >= _READY:
+            return None
         try:
-            with self._lock:
-                if len(self._made) >= _READY:
-                    return
-                bare = [first for first in self._idle if first not in self._made]
-            first = bare[0] if bare else self._new()
-            made = make_users(self._joiner, ids_from(first))
+            return begin_users(self._joiner)
         except EngineError:
+            return None
+
+    def finish(self, coming: native.Child) -> None:
+        """Keep what `begin` has begun for a range that waits."""
+        try:
+            first = self._without()
+            made = finish_users(coming, ids_from(first))
+        except EngineError:
+            native.end(coming)
             return
         with self._lock:
             if not self._closed and first in self._idle and first not in self._made:
@@ -121,7 +133,12 @@ class UserRanges:
                 return
         made.close()
 
-    def _new(self) -> int:
+    def _without(self) -> int:
+        """A range that waits for its container, and has no namespace yet."""
+        with self._lock:
+            bare = [first for first in self._idle if first not in self._made]
+        if bare:
+            return bare[0]
         first = id_ranges.claim(self._own_place())
         with self._lock:
             self._ours.add(first)

@@ -15,9 +15,9 @@ from pyengine.store.layout import STEADY, Home
 def refuse_users(house: House, record: ContainerRecord) -> None:
     """Raise `Unsupported` where what *record* asks for cannot be had; nothing is made yet."""
     mode = record.spec.security.userns
-    if house.joiner.ids is not None:
-        missing = "a user who is not root has the ids that are his"
-        raise Unsupported(f"userns={mode!r}", missing, "leave userns= out")
+    if os.geteuid() != 0:
+        house.joiner_for(record)
+        return
     if mode != "auto":
         missing = "root has all ids of the host, and a container no user to be mapped to"
         raise Unsupported(f"userns={mode!r}", missing, "use userns='auto', or 'host'")
@@ -28,7 +28,12 @@ def refuse_users(house: House, record: ContainerRecord) -> None:
 
 
 def give_users(house: House, record: ContainerRecord, home: Home) -> ContainerRecord:
-    """*record*, whose directory is *home*, with ids that nobody else has."""
+    """*record*, whose directory is *home*, with ids that nobody else has, if it wants some.
+
+    Without root it has those of its joiner.
+    """
+    if record.spec.security.userns != "auto" or os.geteuid() != 0:
+        return record
     if record.spec.owner == "process":
         first = house.ranges.take()
     else:

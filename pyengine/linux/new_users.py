@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import socket
-from struct import pack
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from pyengine.errors import EngineError, KernelError, Unsupported
 from pyengine.linux import native
-from pyengine.linux.native_joiner import Joiner
-from pyengine.linux.plan import NEWNET, NEWUSER
+from pyengine.linux.native_joiner import Joiner, instruct
+from pyengine.linux.plan import NEWNET, NEWUSER, Plan, Step, encode
 from pyengine.linux.userns import write_map
 from pyengine.model.ids import IdMaps, text_of
-
-_SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 
 
 @frozen
@@ -33,23 +28,52 @@ class NewUsers:
         os.close(self.network)
 
 
-def make_users(joiner: Joiner, ids: IdMaps) -> NewUsers:
-    """A user namespace in which *ids* are mapped, for root to put a child of *joiner* into.
+def begin_users(joiner: Joiner) -> native.Child:
+    """Ask *joiner* for a user namespace and a network; `finish_users` or `native.end` it.
 
-    A child that never gets a plan makes them, and is gone when they are held. Raises
-    `Unsupported` where the host allows no user namespaces, and `KernelError`.
+    The kernel makes them meanwhile, which takes it half a millisecond.
     """
-    child = joiner.conceive(cgroup=-1, unshare=NEWUSER | NEWNET)
+    return joiner.conceive(cgroup=-1, unshare=NEWUSER | NEWNET, bounds=0)
+
+
+def finish_users(child: native.Child, ids: IdMaps) -> NewUsers:
+    """The user namespace that *child* was born into, with *ids* mapped; it ends.
+
+    Raises `Unsupported` where the host allows no user namespaces, and `KernelError`.
+    """
     try:
         if not native.hear_birth(child):
             failure = native.hear(child)
             raise _refused(failure.errno if failure is not None else errno.EPIPE)
         write_map(child.pid, "uid_map", text_of(ids.users))
         write_map(child.pid, "gid_map", text_of(ids.groups))
-        _bring_loopback_up(child.pidfd)
-        return _hold(child.pid)
-    finally:
+        made = _hold(child.pid)
+    except BaseException:
         native.end(child)
+        raise
+    try:
+        _let_it_go(child, made)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _let_it_go(child: native.Child, made: NewUsers) -> None:
+    """Let it bring its loopback up before it ends: it has nothing to become."""
+    try:
+        instruct(child, _LAST_WISH, (made.users, made.users, made.users))
+        failure = native.hear(child)
+    except BaseException:
+        native.end(child)
+        raise
+    native.bury(child)
+    if failure is not None and failure.step is not None:
+        raise failure.error()
+
+
+_LAST_WISH = Plan(("/",), parts=(Step("loopback", doing="bring a loopback up"),))
+_LAST_WISH = evolve(_LAST_WISH, laid=encode(_LAST_WISH))
 
 
 def _refused(number: int) -> EngineError:
@@ -71,14 +95,3 @@ def _hold(pid: int) -> NewUsers:
     except OSError as error:
         os.close(users)
         raise KernelError(error.errno or errno.EIO, "hold a network namespace") from error
-
-
-def _bring_loopback_up(pidfd: int) -> None:
-    """From outside, by a socket that stays in the network namespace it was made in."""
-    fd = native.socket_beside(pidfd, socket.AF_INET)
-    try:
-        fcntl.ioctl(fd, _SIOCSIFFLAGS, pack("=16sh14x", b"lo", _IFF_UP))
-    except OSError as error:
-        raise KernelError(error.errno or errno.EIO, "bring a loopback up") from error
-    finally:
-        os.close(fd)

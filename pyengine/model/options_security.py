@@ -41,7 +41,7 @@ class SecurityOptions:
     seccomp: str = ""  # "default", "unconfined" or a profile's JSON text
     no_new_privileges: bool = False
     read_only: bool = False
-    userns: str = "host"
+    userns: str = ""  # as it is for who we are: the host's for root
     masked_paths: tuple[str, ...] | None = None
     readonly_paths: tuple[str, ...] | None = None
     sysctls: tuple[tuple[str, str], ...] = ()
@@ -112,9 +112,14 @@ def _json(profile: str) -> str:
 
 
 def userns(given: object) -> str:
-    """``host``, ``auto``, ``nomap`` or ``keep-id[:uid=…,gid=…]``."""
-    mode = text(given, "userns") or "host"
-    if mode not in ("host", "auto", "nomap") and mode.partition(":")[0] not in ("keep-id", "auto"):
+    """``host``, ``auto``, ``nomap`` or ``keep-id[:uid=…,gid=…]``; nothing is as it comes."""
+    mode = text(given, "userns")
+    word = mode.partition(":")[0]
+    if word == "keep-id":
+        from pyengine.model.id_layouts import keep_id
+
+        keep_id(mode)
+    elif mode not in ("", "host", "auto", "nomap") and word != "auto":
         raise InvalidRequest("userns", given, expected="'host', 'auto', 'keep-id' or 'nomap'")
     return mode
 
