@@ -14,8 +14,9 @@ from pyengine.store import records
 _BATCH = 32
 """So many are worth waking the thread for: woken for each, it would get in everybody's way."""
 
-_MOST = 512
-"""So many may wait; who throws away one more removes them himself, or the disk would fill up."""
+_MOST = 64
+"""So many may wait; who throws away one more removes them himself: one thread alone cannot keep up
+with many, and the disk would fill up."""
 
 _PAUSE = 0.1
 """Seconds after which the thread looks by itself."""
