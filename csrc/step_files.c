@@ -369,8 +369,8 @@ int step_proc_write(struct walker *walker, const struct pe_step *step)
 
 int step_remove(struct walker *walker, const struct pe_step *step)
 {
-    long room =
-        TRY(SYS(mmap, NULL, sizeof(struct sweep), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    long room = TRY(
+        SYS(mmap, NULL, sizeof(struct sweep), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     int removed = remove_tree(walker->fds[step->fd], TEXT(target), (struct sweep *)room);
 
     SYS(munmap, room, sizeof(struct sweep));

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from attrs import frozen
 
-from pyengine.containers.diagnosis import Cause, diagnose, diagnose_limit, diagnose_subids
+from pyengine.containers.diagnosis import Cause, diagnose, diagnose_limit
 from pyengine.containers.house import House
 from pyengine.containers.sweeper import remove
 from pyengine.errors import InvalidRequest, Unsupported
-from pyengine.linux import cgroup_files as files
 from pyengine.linux import plan as p
 from pyengine.linux import seccomp, trial
 from pyengine.linux.capabilities import DEFAULT
@@ -117,14 +114,13 @@ def require(house: House, features: tuple[str, ...]) -> None:
 
 def _probe(house: House) -> Capabilities:
     host = trial.host_limits()
-    features = (*_kernel_features(house, host), *_cgroup_features(house, host), _subids(host))
+    features = (*_kernel_features(house, host), *_cgroup_features(house, host), _subids(house, host))
     if not all(feature.works for feature in features if feature.name in _ESSENTIAL):
         tier = "none"
     elif host.user == 0:
         tier = "root"
     else:
-        ids = house.joiner.ids
-        tier = "single" if ids is None or ids.is_single else "subids"
+        tier = "single" if house.joiners.why_single else "subids"
     return Capabilities(tier, features)
 
 
@@ -210,20 +206,9 @@ def _try_cgroup(house: House, controller: str) -> int:
     return 0
 
 
-def _subids(host: HostLimits) -> Feature:
+def _subids(house: House, host: HostLimits) -> Feature:
+    """Found out by having them mapped, which is done before anything is born."""
     what = "more than one user inside, where the engine is not root"
-    if host.user == 0:
-        return Feature("subids", what, True)
-    helpers = all(shutil.which(name) for name in ("newuidmap", "newgidmap"))
-    lines = all(_has_line(path) for path in ("/etc/subuid", "/etc/subgid"))
-    return Feature("subids", what, False, *diagnose_subids(lines, helpers))
-
-
-def _has_line(path: str) -> bool:
-    user = os.geteuid()
-    try:
-        names = {str(user), pwd.getpwuid(user).pw_name}
-    except KeyError:
-        names = {str(user)}
-    text = (files.read_or_none(path) or b"").decode(errors="replace")
-    return any(line.partition(":")[0] in names for line in text.splitlines())
+    why, remedy = house.joiners.cause
+    cost = "" if why or host.user == 0 else "10 ms, once for an engine"
+    return Feature("subids", what, not why, why, remedy, cost)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pyengine.containers.house import House
+from pyengine.containers.interpreter import command, environment
 from pyengine.containers.rootfs import LAYER_DIRECTORIES, LAYER_FILES
+from pyengine.errors import StoreError
 from pyengine.model.change import Change, ChangeKind
 
+if TYPE_CHECKING:
+    from pyengine.linux.native_joiner import Joiner
+
 # what hides all below: root's mark, or everybody else's
-_OPAQUE = "trusted.overlay.opaque" if os.geteuid() == 0 else "user.overlay.opaque"
+_MARKS = {True: "trusted.overlay.opaque", False: "user.overlay.opaque"}
+_opaque = _MARKS[os.geteuid() == 0]
+
+_LARGEST = 64 << 20
+"""Bytes of what may be told of changes that only the root of its users can see."""
 
 
 def diff(house: House, container_id: str) -> list[Change]:
@@ -19,9 +31,40 @@ def diff(house: House, container_id: str) -> list[Change]:
     house.enter()
     record = house.catalog.record(container_id)
     upper = house.catalog.home(container_id).upper
-    hidden = LAYER_FILES | {mount.target for mount in record.spec.mounts}
+    mounts = tuple(mount.target for mount in record.spec.mounts)
+    try:
+        return _diff(upper, record.layers, mounts)
+    except PermissionError:
+        if os.geteuid() == 0 or house.joiner.ids is None or house.joiner.ids.is_single:
+            raise
+        return _as_their_root(house.joiner, upper, record.layers, mounts)
+
+
+def _as_their_root(
+    joiner: Joiner, upper: str, layers: tuple[str, ...], mounts: tuple[str, ...]
+) -> list[Change]:
+    """What belongs to other users of ours is seen by a process that is root among them."""
+    words = command(__name__, json.dumps([upper, layers, mounts]))
+    told = joiner.run(words, environment(), _LARGEST)
+    if told.code != 0:
+        raise StoreError(upper, f"it could not be looked into ({told.words[-200:]!r})")
+    return [Change(path, ChangeKind(kind)) for kind, path in json.loads(told.words)]
+
+
+def main() -> int:
+    """Such a process."""
+    global _opaque
+    _opaque = _MARKS[False]  # it is root, but not the host's
+    upper, layers, mounts = json.loads(sys.argv[1])
+    changes = _diff(upper, tuple(layers), tuple(mounts))
+    print(json.dumps([(change.kind.value, change.path) for change in changes]))
+    return 0
+
+
+def _diff(upper: str, layers: tuple[str, ...], mounts: tuple[str, ...]) -> list[Change]:
+    hidden = LAYER_FILES | set(mounts)
     found: dict[str, ChangeKind] = {}
-    for path, kind in _walk(upper, record.layers, "", False):
+    for path, kind in _walk(upper, layers, "", False):
         if path in hidden and kind is not ChangeKind.DELETED:
             continue
         given = path in LAYER_DIRECTORIES and kind is ChangeKind.ADDED
@@ -97,7 +140,7 @@ def _names(layers: tuple[str, ...], path: str) -> set[str]:
 
 def _is_opaque(path: str) -> bool:
     try:
-        return os.getxattr(path, _OPAQUE, follow_symlinks=False) == b"y"
+        return os.getxattr(path, _opaque, follow_symlinks=False) == b"y"
     except OSError:
         return False
 
@@ -112,3 +155,7 @@ def _forget_parents(found: dict[str, ChangeKind], upper: str, hidden: frozenset[
             children = os.listdir(upper + path) if os.path.isdir(upper + path) else ["?"]
             if children and all(f"{path}/{child}" in hidden | above for child in children):
                 del found[path]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

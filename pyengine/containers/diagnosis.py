@@ -115,13 +115,3 @@ def diagnose_limit(
         why = "no cgroup is delegated to this user"
         return why, "have systemd do it (Delegate=yes for user@.service), or run as root"
     return f"the cgroups refuse it: {os.strerror(number)}", "run where they may be written"
-
-
-def diagnose_subids(lines: bool, helpers: bool) -> Cause:
-    """Why this user has one id only."""
-    if not helpers:
-        return "newuidmap and newgidmap are not in PATH", "install them (the package uidmap)"
-    if not lines:
-        why = "/etc/subuid and /etc/subgid have no line for this user"
-        return why, "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
-    return "they are not used yet", "use root, or one id"

@@ -138,9 +138,10 @@ def _begin(
     seat = None
     try:
         seat = running.seats.take()
-        plan = join_plan(record, options, identity, len(seat.tasks), running, house.joiner.ids)
+        joiner = house.joiner_for(record)
+        plan = join_plan(record, options, identity, len(seat.tasks), running, joiner.ids)
         fds = (native.own_pidfd(os.getpid()), *seat.tasks)
-        return seat, house.joiner.visit(
+        return seat, joiner.visit(
             plan, stdin=house.no_input(), fds=fds, cgroup=seat.v2, target=target
         )
     except BaseException:

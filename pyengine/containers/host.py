@@ -28,4 +28,6 @@ def host_facts() -> HostFacts:
         hostname=machine.nodename,
         thermal_paths=probe.thermal_paths(),
         security_modules=probe.security_modules(),
+        user=os.geteuid(),
+        group=os.getegid(),
     )

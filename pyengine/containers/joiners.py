@@ -22,14 +22,19 @@ class Joiners:
         self._root = Joiner() if os.geteuid() == 0 else None
         self._lock = threading.Lock()
         self._made: dict[str, Joiner] = {}
-        self._why_single: str | None = None
+        self._cause: tuple[str, str] | None = None
+
+    @property
+    def cause(self) -> tuple[str, str]:
+        """Why there is one user only, and a remedy; nothing where there are more, or all."""
+        if self._root is None:
+            self.of("")
+        return self._cause or ("", "")
 
     @property
     def why_single(self) -> str:
-        """Why there is one user only; nothing where there are more, or all."""
-        if self._root is None:
-            self.of("")
-        return self._why_single or ""
+        """The first of `cause`."""
+        return self.cause[0]
 
     @property
     def usual(self) -> Joiner:
@@ -48,8 +53,8 @@ class Joiners:
             made = self._made.get(mode)
             if made is None:
                 if "" not in self._made:
-                    self._made[""], self._why_single = _by_trying()
-                    if not self._why_single:
+                    self._made[""], self._cause = _by_trying()
+                    if not self._cause[0]:
                         self._know_users(self._made[""].users)
                 made = self._made.get(mode) or self._another(mode)
                 self._made[mode] = made
@@ -58,7 +63,7 @@ class Joiners:
     def _another(self, mode: str) -> Joiner:
         from pyengine.linux.userns import ids_for
 
-        joiner = Joiner(ids_for(mode, why_single=self._why_single or ""))
+        joiner = Joiner(ids_for(mode, why_single=self._cause[0] if self._cause else ""))
         try:
             joiner.open()
         except BaseException:
@@ -76,22 +81,28 @@ class Joiners:
             joiner.close()
 
 
-def _by_trying() -> tuple[Joiner, str]:
+def _by_trying() -> tuple[Joiner, tuple[str, str]]:
     """The usual one, and why it has one user only."""
     from pyengine.linux.userns import ids_for
 
     try:
         more = Joiner(ids_for(""))
     except Unsupported as error:
-        why = error.missing
+        cause = error.missing, error.remedy
     else:
         try:
             more.open()
-            return more, ""
+            return more, ("", "")
         except EngineError as error:
             more.close()
-            why = error.missing if isinstance(error, Unsupported) else str(error)
+            cause = _cause_of(error)
         except BaseException:
             more.close()
             raise
-    return Joiner(ids_for("", why_single=why)), why
+    return Joiner(ids_for("", why_single=cause[0])), cause
+
+
+def _cause_of(error: EngineError) -> tuple[str, str]:
+    if isinstance(error, Unsupported):
+        return error.missing, error.remedy
+    return str(error), "see that /etc/subuid and /etc/subgid give ids that nobody else has"

@@ -118,7 +118,8 @@ def identity_of(
         identity = identity_in(root, options.user, spec.group_add)
     finally:
         os.close(root)
-    ids = ids_of(house.catalog.record(spec.id), house.joiner)
+    record = house.catalog.record(spec.id)
+    ids = ids_of(record, house.joiner_for(record))
     if ids is None:
         return identity
     from pyengine.containers.rootless import mapped
@@ -139,11 +140,11 @@ def _spawn(
     try:
         seat = running.seats.take() if running else Seat.make(cgroup_of(house, record.spec.id))
         theirs, streams = _open_streams(house, options, opened)
-        plan = join_plan(record, options, identity, len(seat.tasks), running, house.joiner.ids)
+        plan = join_plan(record, options, identity, len(seat.tasks), running, house.joiner_for(record).ids)
         fds = (native.own_pidfd(os.getpid()), *seat.tasks)
         plan = evolve(plan, fds=fds, cgroup=seat.v2, target=target)
         started = time.monotonic()
-        child = house.joiner.spawn(plan, theirs)
+        child = house.joiner_for(record).spawn(plan, theirs)
         house.tell(f"exec_start: {text_of(options.argv)}", record)
         if (failure := native.hear(child)) is not None:
             native.bury(child)

@@ -108,9 +108,9 @@ def mount_block(spec: ContainerSpec, around: Surroundings, first: int) -> Block:
 
 
 @lru_cache(maxsize=64)
-def _seen_inside(ids: IdMaps) -> tuple[int, bool]:
+def _seen_inside(ids: IdMaps) -> tuple[tuple[int, int], bool]:
     """All that steps depend on of *ids*: who they are outside is the same to them."""
-    return ids.largest_group(), ids.has_group(_TTY_GROUP)
+    return ids.first_groups(), ids.has_group(_TTY_GROUP)
 
 
 _blocks: dict[tuple[object, ...], Block] = {}
@@ -146,7 +146,7 @@ def _proc_steps(spec: ContainerSpec, around: Surroundings) -> Iterator[Step]:
         yield _PROC_DETACHED if covered else _PROC
     sysctls = dict(_NETWORK_SYSCTLS) if spec.namespaces.network != "host" else {}
     if sysctls and around.ids is not None:  # no more than there are, or the kernel refuses
-        sysctls["net.ipv4.ping_group_range"] = f"0 {around.ids.largest_group()}"
+        sysctls["net.ipv4.ping_group_range"] = " ".join(map(str, around.ids.first_groups()))
     sysctls.update(spec.security.sysctls)
     for name, value in sysctls.items():
         data = value.encode()

@@ -15,7 +15,7 @@ from pyengine.model.mounts import Mount, MountKind
 from pyengine.model.spec import ContainerSpec
 
 _AS_ROOT = "run as root, or leave it out"
-_ONE_ID = "there is nobody inside but root, for this user has one id only"
+_ONE_ID = "this user has one id only, so there is nobody else inside"
 
 
 def refuse_unmet(spec: ContainerSpec, *, has_cgroup: bool) -> None:

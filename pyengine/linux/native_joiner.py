@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 _NOT_YET = Plan(())
 
 _WAITS = 5  # of enum pe_word
-_MOST_WORDS = 4096  # bytes of what a helper says
 _USUAL, _ALL = mask(DEFAULT), 0xFFFFFFFFFFFFFFFF
 
 
@@ -61,6 +60,10 @@ class Joiner:
         outside = None if ids is None else _Process(_ALL)
         self._usual, self._any = _Process(_USUAL, ids, outside), _Process(_ALL, ids, outside)
         self._outside = outside or self._any
+
+    def run(self, words: tuple[str, ...], env: tuple[str, ...], most: int) -> Told:
+        """Run a program of the host's to its end, as root of our users; *most* bytes are heard."""
+        return _run(self._usual, words, env, most)
 
     def open(self) -> None:
         """Start it now. Raises `Unsupported` where it cannot have these ids, and why."""
@@ -303,7 +306,9 @@ class _Process:
         joiner.send(bytes(((not ids.is_single) | ids.has_user(0) << 1,)))
 
 
-def _run(process: _Process, words: tuple[str, ...]) -> Told:
+def _run(
+    process: _Process, words: tuple[str, ...], env: tuple[str, ...] = (), most: int = 4096
+) -> Told:
     """Run a program of the host's as a child of *process*: to its end, and with nothing of ours."""
     from pyengine.linux.id_helpers import Told
 
@@ -313,7 +318,7 @@ def _run(process: _Process, words: tuple[str, ...]) -> Told:
         try:
             child = process.conceive(-1, 0, -1)
             try:
-                instruct(child, Plan(words), (null, write, write))
+                instruct(child, Plan(words, env), (null, write, write))
             except BaseException:
                 end(child)
                 raise
@@ -325,7 +330,7 @@ def _run(process: _Process, words: tuple[str, ...]) -> Told:
             bury(child)
             raise failure.error()
         try:
-            said = output.read(_MOST_WORDS)
+            said = output.read(most)
         finally:
             ended = wait(child.pidfd)
             os.close(child.pidfd)

@@ -86,19 +86,20 @@ class IdMaps:
         """Whether *group* is a group inside."""
         return any(each.outside_of(group) is not None for each in self.groups)
 
-    def largest_group(self) -> int:
-        """The last of the groups that follow each other from 0 on; 0 if there is but that.
+    def first_groups(self) -> tuple[int, int]:
+        """The first group there is, and the last of those that follow it without a gap.
 
         >>> groups = IdRange(0, 1000), IdRange(1, 100000, 65536)
-        >>> IdMaps((IdRange(0, 1000),), groups).largest_group()
-        65536
+        >>> IdMaps((IdRange(0, 1000),), groups).first_groups()
+        (0, 65536)
         """
-        end = 0
-        for each in sorted(self.groups, key=lambda one: one.inside):
+        ordered = sorted(self.groups, key=lambda one: one.inside)
+        end = ordered[0].inside
+        for each in ordered:
             if each.inside != end:
                 break
             end += each.size
-        return max(end - 1, 0)
+        return ordered[0].inside, end - 1
 
 
 def text_of(ranges: tuple[IdRange, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -17,10 +18,15 @@ _NEEDED = ("attr", "attrs", "cffi", "pycparser", "_cffi_backend")
 
 
 class Stranger:
-    """A user of their own with a home in *directory*, who has Python and the library."""
+    """A user of their own with a home in *directory*, who has Python and the library.
 
-    def __init__(self, directory: Path, user: int = USER) -> None:
+    With *subids*, the lines of /etc/subuid and /etc/subgid, they have a name, ``stranger``, and
+    see these files; nobody else does.
+    """
+
+    def __init__(self, directory: Path, user: int = USER, subids: str | None = None) -> None:
         self.user = user
+        self._accounts = {} if subids is None else _write_accounts(directory, user, subids)
         self.home = directory / "home"
         self.library = directory / "library"
         for above in (directory, *directory.parents):
@@ -44,6 +50,7 @@ class Stranger:
         """Have them run *code*, in an environment that says no more than *env*."""
 
         def become() -> None:
+            _see_instead(self._accounts)
             os.setgroups([])
             os.setresgid(self.user, self.user, self.user)
             os.setresuid(self.user, self.user, self.user)
@@ -64,6 +71,36 @@ class Stranger:
             timeout=60,
             check=False,
         )
+
+
+def _write_accounts(directory: Path, user: int, subids: str) -> dict[str, str]:
+    """Files of the host, and what to see in their places."""
+    place = directory / "accounts"
+    place.mkdir(0o755)
+    lines = f"stranger:x:{user}:{user}::/:/bin/sh\n", f"stranger:x:{user}:\n"
+    texts = {
+        name: Path("/etc", name).read_text() + line
+        for name, line in zip(("passwd", "group"), lines, strict=True)
+    }
+    texts |= {"subuid": subids, "subgid": subids}
+    for name, text in texts.items():
+        Path("/etc", name).touch()
+        (place / name).write_text(text)
+        (place / name).chmod(0o644)
+    return {f"/etc/{name}": str(place / name) for name in texts}
+
+
+def _see_instead(files: dict[str, str]) -> None:
+    """In a mount namespace of this process's own."""
+    if not files:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    recursive_private, bind, new_mounts = 0x4000 | 0x40000, 0x1000, 0x20000
+    failed = libc.unshare(new_mounts) or libc.mount(b"none", b"/", None, recursive_private, None)
+    for path, seen in files.items():
+        failed = failed or libc.mount(os.fsencode(seen), os.fsencode(path), None, bind, None)
+    if failed:
+        raise OSError(ctypes.get_errno(), "see other accounts")
 
 
 def _path() -> str:

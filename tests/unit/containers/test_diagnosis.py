@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyengine.containers.diagnosis import diagnose, diagnose_limit, diagnose_subids
+from pyengine.containers.diagnosis import diagnose, diagnose_limit
 from pyengine.errors import InvalidRequest, KernelError, Unsupported
 from pyengine.linux.trial import HostLimits, Refusal, covered, refusal_of
 from pyengine.model.capabilities import Capabilities, Feature
@@ -69,11 +69,6 @@ def test_the_cause_of_a_limit_that_cannot_be_is_named(number, host, why):
     told = diagnose_limit("memory", number, host)
     assert why in told[0]
     assert told[1]
-
-
-def test_of_ids_what_lacks_first_is_named_first():
-    assert "PATH" in diagnose_subids(lines=False, helpers=False)[0]
-    assert "/etc/subuid" in diagnose_subids(lines=False, helpers=True)[0]
 
 
 hosts = st.builds(

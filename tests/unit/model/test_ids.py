@@ -29,7 +29,7 @@ def test_who_has_one_id_is_root_inside_and_nobody_else(user, group):
     assert ids.groups[0].outside_of(0) == group
     assert not ids.has_user(1)
     assert not ids.has_group(5)
-    assert ids.largest_group() == 0
+    assert ids.first_groups() == (0, 0)
 
 
 def test_a_map_reads_as_the_kernel_takes_it():
