@@ -1,6 +1,8 @@
 /* Removing a tree that whoever filled it may not want to be removed. */
 #include "remove.h"
 
+enum { MOST_TIMES = 16 };
+
 int for_each_entry(int directory, char *room, size_t size, entry_function *function, void *with)
 {
     int seen = 0;
@@ -43,6 +45,12 @@ static int enter(int parent, const char *name)
     return entered;
 }
 
+/* Somebody else is at it as well: what he has taken is none of ours any more, the rest still is. */
+static int unless_gone(long done)
+{
+    return done == -ENOENT ? 0 : (int)done;
+}
+
 /* Remove a file or an empty directory. */
 static int remove_entry(int directory, const struct entry *entry)
 {
@@ -51,7 +59,7 @@ static int remove_entry(int directory, const struct entry *entry)
 
     if (removed == -EISDIR)
         removed = (int)SYS(unlinkat, directory, entry->name, AT_REMOVEDIR);
-    return removed == -ENOENT ? 0 : removed == -EEXIST ? -ENOTEMPTY : removed;
+    return removed == -EEXIST ? -ENOTEMPTY : unless_gone(removed);
 }
 
 static void name_moved(unsigned long number, char *name)
@@ -76,9 +84,9 @@ static int remove_or_move_up(void *with, int directory, const struct entry *entr
 
     while (done == -ENOTEMPTY || done == -EEXIST || done == -ENOTDIR || (done == -EACCES && !allowed++)) {
         if (done == -EACCES)
-            TRY(allow(directory, entry->name));
+            TRY(unless_gone(allow(directory, entry->name)));
         name_moved(++sweep->moved, up); /* if such a name is taken, take the next */
-        done = (int)SYS(renameat2, directory, entry->name, sweep->top, up, 0);
+        done = unless_gone(SYS(renameat2, directory, entry->name, sweep->top, up, 0));
     }
     return done;
 }
@@ -90,9 +98,11 @@ static int remove_from_top(void *with, int top, const struct entry *entry)
 
     if (done != -ENOTEMPTY)
         return done;
-    OWNED_FD here = (int)TRY(enter(top, entry->name));
-    TRY(for_each_entry(here, sweep->below, sizeof sweep->below, remove_or_move_up, sweep));
-    return (int)SYS(unlinkat, top, entry->name, AT_REMOVEDIR);
+    OWNED_FD here = enter(top, entry->name);
+    if (here < 0)
+        return unless_gone(here);
+    TRY(unless_gone(for_each_entry(here, sweep->below, sizeof sweep->below, remove_or_move_up, sweep)));
+    return unless_gone(SYS(unlinkat, top, entry->name, AT_REMOVEDIR));
 }
 
 /* Like rm -r, never following a link, with two fds and constant stack however deep it goes: a container may
@@ -121,6 +131,11 @@ int remove_tree(int dirfd, const char *name, struct sweep *sweep)
     OWNED_FD top = (int)TRY(enter(dirfd, name));
     sweep->top = top;
     sweep->moved = 0;
-    TRY(remove_below(sweep));
-    return (int)SYS(unlinkat, dirfd, name, AT_REMOVEDIR);
+    for (int again = 0;; again++) {
+        TRY(remove_below(sweep));
+        removed = (int)SYS(unlinkat, dirfd, name, AT_REMOVEDIR);
+        /* who removes it too has moved up what we had seen to be empty; who fills it is not waited for */
+        if ((removed != -ENOTEMPTY && removed != -EEXIST) || again == MOST_TIMES)
+            return removed;
+    }
 }

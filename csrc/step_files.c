@@ -330,8 +330,10 @@ int step_readonly_root(struct walker *walker, const struct pe_step *step)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
 
-    (void)step;
-    return (int)SYS(mount_setattr, walker->root, "", AT_EMPTY_PATH, &attr, sizeof attr);
+    if (!step->target)
+        return (int)SYS(mount_setattr, walker->root, "", AT_EMPTY_PATH, &attr, sizeof attr);
+    OWNED_FD place = (int)TRY(resolve(walker->root, TEXT(target), 1));
+    return (int)SYS(mount_setattr, place, "", AT_EMPTY_PATH, &attr, sizeof attr);
 }
 
 /* Write below a procfs that we mounted ourselves: nothing can have been put in its place, nor into it: a

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from pyengine.containers import handover
 from pyengine.containers.pump import KEEP
 from pyengine.errors import EngineError
 from pyengine.linux import native
@@ -49,6 +51,8 @@ class Guard:
         self._told: list[tuple[int, str, str]] = []
         self._held: dict[int, int] = {}
         self._users = -1
+        self._kept: dict[int, int] = {}
+        self._door: socket.socket | None = None
 
     # --- its life ---
 
@@ -73,13 +77,17 @@ class Guard:
         """All is put right: let it go, and wait until it is gone."""
         with self._lock:
             process, self._process = self._process, None
-            self.owner = ""
+            owner, self.owner = self.owner, ""
             held, self._held = self._held, {}
             users, self._users = self._users, -1
-        for fd in (*held.values(), *((users,) if users >= 0 else ())):
+            kept, self._kept = self._kept, {}
+            door, self._door = self._door, None
+        for fd in (*held.values(), *kept.values(), *((users,) if users >= 0 else ())):
             os.close(fd)
         if process is not None:
             process.dismiss()
+        if door is not None:
+            handover.close_door(self._layout, owner, door)
 
     @property
     def pid(self) -> int:
@@ -123,6 +131,43 @@ class Guard:
             os.close(pidfd)
             if self._process is not None:
                 self._process.tell(words.DROP, key=key)
+
+    # --- what outlives us ---
+
+    def open_door(self) -> None:
+        """Let who comes after us have, when we are dead, what was kept. Raises `OSError`."""
+        with self._lock:
+            if self._door is None:
+                self._door = handover.open_door(self._layout, self.owner)
+                if self._process is not None:
+                    self._tell_door(self._process, self._door)
+
+    def keep(self, key: int, fd: int) -> None:
+        """Keep *fd* open for who comes after us, until `unkeep`. *key* is not 0."""
+        with self._lock:
+            if key in self._kept or self._door is None:
+                return
+            self._kept[key] = os.dup(fd)
+            if self._process is not None:
+                self._process.tell(words.KEEP, fds=(fd,), key=key)
+
+    def unkeep(self, key: int) -> None:
+        """Nobody will need what is kept as *key*, if anything is."""
+        with self._lock:
+            fd = self._kept.pop(key, None)
+            if fd is None:
+                return
+            os.close(fd)
+            if self._process is not None:
+                self._process.tell(words.UNKEEP, key=key)
+
+    def _tell_door(self, process: words.GuardProcess, door: socket.socket) -> None:
+        place = _open(self._layout.desks)
+        try:
+            name = handover.door_of(self.owner)
+            process.tell(words.DOOR, name, (door.fileno(), place))
+        finally:
+            os.close(place)
 
     def _add(self, *more: tuple[int, str, str]) -> None:
         with self._lock:
@@ -193,6 +238,10 @@ class Guard:
             self._tell(process, *word)
         for key, pidfd in self._held.items():
             process.tell(words.HOLD, fds=(pidfd,), key=key)
+        if self._door is not None:
+            self._tell_door(process, self._door)
+        for key, fd in self._kept.items():
+            process.tell(words.KEEP, fds=(fd,), key=key)
 
     def _tell(self, process: words.GuardProcess, op: int, directory: str, text: str) -> None:
         try:

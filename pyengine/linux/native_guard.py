@@ -6,6 +6,7 @@ It stands beside `native`, whose births it uses.
 from __future__ import annotations
 
 import array
+import errno
 import os
 import select
 import signal
@@ -22,6 +23,8 @@ OWNER, TREE, EACH = lib.PE_GUARD_OWNER, lib.PE_GUARD_TREE, lib.PE_GUARD_EACH
 LINKS, FILE = lib.PE_GUARD_LINKS, lib.PE_GUARD_FILE
 HOLD, DROP, _BYE = lib.PE_GUARD_HOLD, lib.PE_GUARD_DROP, lib.PE_GUARD_BYE
 USERS = lib.PE_GUARD_USERS
+DOOR, KEEP, UNKEEP = lib.PE_GUARD_DOOR, lib.PE_GUARD_KEEP, lib.PE_GUARD_UNKEEP
+_TAKE = lib.PE_GUARD_TAKE
 
 _BORN = lib.PE_BORN
 _LONGEST = 495  # PE_GUARD_TEXT, less the zero at its end
@@ -49,16 +52,12 @@ class GuardProcess:
 
     def tell(self, op: int, text: str = "", fds: Sequence[int] = (), key: int = 0) -> bool:
         """Tell it one word; False where it does not listen, or the word is too long."""
-        said = os.fsencode(text)
-        if len(said) > _LONGEST:
+        if (word := _word(op, text, key)) is None:
             return False
-        word = ffi.new("struct pe_guard_word *")
-        word.op, word.size, word.key = op, len(said), key
-        word.text[0 : len(said)] = said
         with_it = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:
             flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-            self._line.sendmsg([ffi.buffer(word)], with_it, flags)
+            self._line.sendmsg([word], with_it, flags)
         except OSError:  # it was killed, or stands still and its mailbox is full
             return False
         return True
@@ -81,6 +80,50 @@ class GuardProcess:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
+
+
+def _word(op: int, text: str = "", key: int = 0) -> bytes | None:
+    """As it goes over the line; `None` where the text is too long."""
+    said = os.fsencode(text)
+    if len(said) > _LONGEST:
+        return None
+    word = ffi.new("struct pe_guard_word *")
+    word.op, word.size, word.key = op, len(said), key
+    word.text[0 : len(said)] = said
+    return ffi.buffer(word)[:]
+
+
+class DeadOnesGuard:
+    """The guard of an owner that is dead, met at the door *line*: see csrc/shelf.c."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    def take(self, key: int) -> int:
+        """What was kept as *key*, the caller's to close; -1 where that is nothing."""
+        word = _word(_TAKE, key=key)
+        assert word is not None
+        self._line.send(word, socket.MSG_NOSIGNAL)
+        said, fds, _, _ = socket.recv_fds(self._line, len(word), 1, socket.MSG_CMSG_CLOEXEC)
+        if len(said) != len(word):
+            raise ConnectionResetError(errno.ECONNRESET, "it hung up")
+        return fds[0] if fds else -1
+
+    def drop(self, key: int) -> None:
+        """What was kept as *key* somebody else keeps now."""
+        word = _word(UNKEEP, key=key)
+        assert word is not None
+        self._line.send(word, socket.MSG_NOSIGNAL)
+
+    def dismiss(self) -> None:
+        """Nobody wants what is left."""
+        word = _word(_BYE)
+        assert word is not None
+        self._line.send(word, socket.MSG_NOSIGNAL)
+
+    def close(self) -> None:
+        """Leave it."""
+        self._line.close()
 
 
 def _start() -> socket.socket:

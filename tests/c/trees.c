@@ -215,3 +215,34 @@ TEST(a_path_is_opened_as_told)
     CHECK(is_there("a/new"));
     close(top);
 }
+
+static void *remove_it(void *answer)
+{
+    int top = open_here();
+
+    *(int *)answer = pe_remove_tree(top, "shared");
+    close(top);
+    return NULL;
+}
+
+TEST(who_removes_what_another_removes_too_is_not_done_before_it_is_gone)
+{
+    for (int turn = 0; turn < 50; turn++) {
+        pthread_t other;
+        int theirs = 0, ours = 0;
+        char name[64];
+
+        for (int i = 0; i < 200; i++) {
+            snprintf(name, sizeof name, "shared/%d/%d/c", i % 20, i);
+            make_directory(name);
+        }
+        SAME(pthread_create(&other, NULL, remove_it, &theirs), 0);
+        remove_it(&ours);
+        pthread_join(other, NULL);
+        /* not even one of them may believe that it is gone while it is there */
+        if (ours == 0 || ours == -ENOENT || theirs == 0 || theirs == -ENOENT)
+            CHECK(!is_there("shared"));
+        while (is_there("shared"))
+            remove_it(&ours);
+    }
+}
