@@ -80,7 +80,10 @@ def prepare(
     shared = []
     for number, mount in enumerate(spec.mounts):
         if _is_made_outside(mount, users):
-            fds.append(opened.keep(open_source(mount, *home.view(number))))
+            upper, work = home.view(number)
+            if users is not None and mount.kind is MountKind.OVERLAY:
+                os.chown(upper, record.first_id, record.first_id)
+            fds.append(opened.keep(open_source(mount, upper, work)))
             shared.append((mount.target, len(fds) - 1))
     pid_target, ipc_target = -1, None
     if (name := shares(spec.namespaces.pid)) is not None:
@@ -112,6 +115,8 @@ def prepare(
             volatile=volatile,
             nested=record.nested,
             made=made,
+            farm=record.farm,
+            read_only=spec.security.read_only,
         ),
         identity=identity,
         filter=None if seccomp is None else filter_for(seccomp, spec.security.capabilities),

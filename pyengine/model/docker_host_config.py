@@ -51,7 +51,7 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
         "StorageOpt": None if spec.storage_size is None else {"size": str(spec.storage_size)},
         "Tmpfs": _tmpfs(spec.mounts) or None,
         "UTSMode": _unless_private(names.uts),
-        "UsernsMode": "" if spec.security.userns == "host" else spec.security.userns,
+        "UsernsMode": spec.security.userns,
         "ShmSize": spec.shm_size,
         "Sysctls": dict(spec.security.sysctls) or None,
         "Runtime": "pyengine",

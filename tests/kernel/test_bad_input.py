@@ -105,7 +105,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "seccomp": ("nothing", "{", "[]", "/no/such/file", 5, {"defaultAction": "SCMP_ACT_NOPE"}, {}),
     "no_new_privileges": ("no", 1),
     "read_only": ("no", 1),
-    "userns": ("mine", 5, "keep-id", "auto", "nomap"),
+    "userns": ("mine", 5, "keep-id", "nomap", "auto:size=1"),
     "masked_paths": (["relative"], 5, ["/a\0b"], [5]),
     "readonly_paths": (["relative"], 5, [""]),
     "sysctls": (
