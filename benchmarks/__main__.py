@@ -20,6 +20,7 @@ PROFILED_ROUNDS = 100
 FIGURES = {
     "run": ("run", "a container that runs true"),
     "auto": ("auto", "the same as users of its own, as root"),
+    "rootless": ("rootless", "the same by a user without rights"),
     "exec": ("exec", "true in a running container"),
     "many": ("many", "500 containers at once, and their memory"),
     "output": ("output", "a gibibyte of output"),

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from benchmarks.contest import Contestant, Lap, interleave
 from benchmarks.crun import Crun, crun
 from benchmarks.limit import Limit, limit
+from benchmarks.nobody import Nobody, nobody
 from benchmarks.rootfs import make_rootfs
 
 
@@ -29,20 +30,30 @@ class Bench:
         """Busybox, and little else."""
         return self.directory / "rootfs"
 
-    def limit(self) -> Limit:
-        """The limit for the same root."""
-        return self._stack.enter_context(limit(self.directory / "limit", self.rootfs))
+    def nobody(self) -> Nobody:
+        """A user without rights; the bench is open to them from now on."""
+        return nobody(self.directory / "nobody")
+
+    def limit(self, who: Nobody | None = None) -> Limit:
+        """The limit for the same root, as *who*."""
+        return self._stack.enter_context(limit(self.directory / "limit", self.rootfs, who))
 
     def crun(self) -> Crun | None:
         """crun for the same root, if it is there."""
         return self._stack.enter_context(crun(self.directory / "crun"))
 
-    def ours(self, task: str, *options: str, argv: Sequence[str] = ("true",)) -> list[str]:
-        """The command of a contestant of our own; each has an engine with a root of its own."""
+    def ours(
+        self, task: str, *options: str, argv: Sequence[str] = ("true",), who: Nobody | None = None
+    ) -> list[str]:
+        """The command of a contestant of our own, run by *who*; each has a root of its own."""
         root = tempfile.mkdtemp(prefix=f"{task}-", dir=self.directory)
         fixed = ("--root", root, "--image", f"rootfs:{self.rootfs}")
-        module = (sys.executable, "-m", "benchmarks.ours")
-        return [*module, *fixed, *options, task, "--", *argv]
+        python = sys.executable if who is None else who.python
+        command = [python, "-m", "benchmarks.ours", *fixed, *options, task, "--", *argv]
+        if who is None:
+            return command
+        who.give(Path(root))
+        return who.command(command)
 
     def enter(self, name: str, command: Sequence[str]) -> Contestant:
         """Start a contestant; it leaves when the bench is cleared."""

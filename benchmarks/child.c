@@ -36,17 +36,47 @@ static void put(const char *path, int flags, const char *text)
     close(file);
 }
 
+/* With one id, who shall be root may say so himself. */
+static void be_root_inside(const struct birth *birth)
+{
+    char map[32];
+
+    put("/proc/self/setgroups", 0, "deny");
+    snprintf(map, sizeof map, "0 %u 1", birth->user);
+    put("/proc/self/uid_map", 0, map);
+    snprintf(map, sizeof map, "0 %u 1", birth->group);
+    put("/proc/self/gid_map", 0, map);
+    must((int)SYS(setresgid, 0, 0, 0), "become the root group");
+    must((int)SYS(setresuid, 0, 0, 0), "become root");
+}
+
 static void mount_root(const struct birth *birth)
 {
     char options[4096];
 
-    snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s/upper,workdir=%s/work,volatile",
-             birth->recipe->lowers, birth->home, birth->home);
+    snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s/upper,workdir=%s/work%s",
+             birth->recipe->lowers, birth->home, birth->home,
+             birth->recipe->rootless ? ",volatile,userxattr" : ",volatile");
     must(chdir(birth->recipe->directory), "enter the directory");
     must(mount("overlay", "mnt", "overlay", 0, options), "mount the overlay");
 }
 
-static void fill_dev(void)
+/* Who may make no device binds the host's. */
+static void make_node(const char *path, int rootless, dev_t device)
+{
+    char host[32];
+
+    if (!rootless) {
+        must(mknod(path, S_IFCHR | 0666, device), path);
+        return;
+    }
+    snprintf(host, sizeof host, "/%s", path);
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+    must(mount(host, path, NULL, MS_BIND, NULL), path);
+    must(mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NOEXEC, NULL), path);
+}
+
+static void fill_dev(int rootless)
 {
     static const struct node {
         const char *path;
@@ -61,23 +91,24 @@ static void fill_dev(void)
     static const char *const directories[] = {"dev/pts", "dev/mqueue", "dev/shm"};
 
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
-        must(mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)), nodes[i].path);
+        make_node(nodes[i].path, rootless, makedev(nodes[i].major, nodes[i].minor));
     for (size_t i = 0; i < sizeof links / sizeof *links; i++)
         must(symlink(links[i][0], links[i][1]), links[i][1]);
     for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
         must(mkdir(directories[i], 0755), directories[i]);
 }
 
-static void mount_all(void)
+static void mount_all(int rootless)
 {
     must(mount("proc", "proc", "proc", QUIET, NULL), "mount proc");
     put("proc/sys/net/ipv4/ip_unprivileged_port_start", 0, "0");
-    put("proc/sys/net/ipv4/ping_group_range", 0, "0 2147483647");
+    put("proc/sys/net/ipv4/ping_group_range", 0, rootless ? "0 0" : "0 2147483647");
     must(mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"), "mount dev");
-    fill_dev();
-    must(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-               "newinstance,ptmxmode=0666,mode=0620,gid=5"),
-         "mount devpts");
+    fill_dev(rootless);
+    must(
+        mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+              rootless ? "newinstance,ptmxmode=0666,mode=0620" : "newinstance,ptmxmode=0666,mode=0620,gid=5"),
+        "mount devpts");
     must(mount("mqueue", "dev/mqueue", "mqueue", QUIET, NULL), "mount mqueue");
     must(mount("shm", "dev/shm", "tmpfs", QUIET, "mode=1777,size=67108864"), "mount shm");
     must(mount("sysfs", "sys", "sysfs", QUIET | MS_RDONLY, NULL), "mount sys");
@@ -138,6 +169,8 @@ static void enter(const struct birth *birth)
 {
     for (int fd = 0; fd < 3; fd++)
         must(dup2(birth->stdio[fd], fd), "dup2");
+    if (birth->recipe->rootless)
+        be_root_inside(birth);
     if (birth->tasks >= 0 && write(birth->tasks, "0", 1) != 1)
         die("join the pids cgroup");
     must(unshare(CLONE_NEWTIME), "unshare time");
@@ -157,7 +190,7 @@ void become(const void *arg)
     mount_root(birth);
     stamps[ROOT] = now();
     must(chdir("mnt"), "enter the root");
-    mount_all();
+    mount_all(birth->recipe->rootless);
     mount_files();
     stamps[MOUNTS] = now();
     cover(birth->recipe);

@@ -75,7 +75,7 @@ void start(const struct recipe *recipe, struct container *container, const char 
 {
     const uint64_t namespaces =
         CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | CLONE_NEWNET;
-    struct birth birth = {.recipe = recipe, .home = container->home};
+    struct birth birth = {.recipe = recipe, .home = container->home, .user = getuid(), .group = getgid()};
     int out[2], err[2];
 
     make_directories(recipe, container, name);
@@ -87,7 +87,8 @@ void start(const struct recipe *recipe, struct container *container, const char 
         die("make its streams");
     birth.stdio[1] = out[1];
     birth.stdio[2] = err[1];
-    container->pid = borrow_memory(namespaces, cgroup, become, &birth);
+    container->pid =
+        borrow_memory(namespaces | (recipe->rootless ? CLONE_NEWUSER : 0), cgroup, become, &birth);
     if (container->pid < 0)
         die("clone");
     container->out = out[0];

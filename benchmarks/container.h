@@ -24,6 +24,7 @@ struct recipe {
     uint64_t capabilities;
     struct sock_fprog filter;
     unsigned filter_flags;
+    int rootless; /* in a user namespace, by who has one id and no rights */
     char **argv;
 };
 
@@ -41,7 +42,7 @@ _Noreturn void die(const char *doing);
 pid_t borrow_memory(uint64_t namespaces, int cgroup, void (*child)(const void *), const void *arg);
 
 /* recipe.c */
-#define RECIPE_OPTIONS "l:d:2:1:m:r:c:f:F:"
+#define RECIPE_OPTIONS "l:d:2:1:m:r:c:f:F:u"
 int read_option(struct recipe *recipe, int option, const char *value);
 
 /* privileges.c: what a program may not keep; the same for one that joins. */
@@ -52,7 +53,8 @@ struct birth {
     const struct recipe *recipe;
     const char *home; /* the container's own directory */
     int stdio[3];
-    int tasks; /* an open v1 `tasks` file, or -1 */
+    int tasks;            /* an open v1 `tasks` file, or -1 */
+    unsigned user, group; /* who we are outside */
 };
 void become(const void *birth);
 

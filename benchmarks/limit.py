@@ -17,6 +17,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from benchmarks.nobody import Nobody
 from benchmarks.rootfs import Missing
 from pyengine.containers.host import host_facts
 from pyengine.containers.rootfs import resolve_image
@@ -127,6 +128,7 @@ class Limit:
     _privileges: tuple[str, ...]
     _root: tuple[str, ...]
     cgroups: Cgroups
+    nobody: Nobody | None = None
 
     def run(self, program_and_arguments: Sequence[str], *options: str) -> list[str]:
         """The command that makes one container after the other."""
@@ -146,12 +148,16 @@ class Limit:
         self, name: str, options: Sequence[str], program_and_arguments: Sequence[str]
     ) -> list[str]:
         made_of = (*self._privileges, *self._root, *self.cgroups.options())
-        return [program(name), *made_of, *options, "--", *program_and_arguments]
+        command = [program(name), *made_of, *options, "--", *program_and_arguments]
+        return command if self.nobody is None else self.nobody.command(command)
 
 
 @contextmanager
-def limit(directory: Path, rootfs: Path) -> Iterator[Limit]:
-    """The limit for containers of *rootfs*, working in *directory*, which must not exist yet."""
+def limit(directory: Path, rootfs: Path, nobody: Nobody | None = None) -> Iterator[Limit]:
+    """The limit for containers of *rootfs*, working in *directory*, which must not exist yet.
+
+    With *nobody* it is theirs, who have no cgroups, and whose containers are in user namespaces.
+    """
     for name in ("mnt", "files", "trash", "init"):
         (directory / name).mkdir(parents=True)
     security = security_of(ContainerOptions("x").security, host_facts())
@@ -167,6 +173,10 @@ def limit(directory: Path, rootfs: Path) -> Iterator[Limit]:
         *("-l", ":".join(layers), "-d", str(directory)),
         *("-m", ":".join(security.masked_paths), "-r", ":".join(security.readonly_paths)),
     )
+    if nobody is not None:
+        nobody.give(directory)
+        yield Limit(directory, privileges, (*root, "-u"), Cgroups(None, None), nobody)
+        return
     with cgroups() as where:
         yield Limit(directory, privileges, root, where)
 

@@ -189,7 +189,10 @@ def main() -> None:
     asked = parser().parse_args()
     ballast = be_large(asked.ballast * MIB) if asked.ballast else None
     watch = {"": _unwatched, "phases": phases, "functions": profiled}[asked.profile]
-    with pyengine.Engine(root=asked.root, userns=asked.userns) as engine, TASKS[asked.task](engine, asked) as once:
+    with (
+        pyengine.Engine(root=asked.root, userns=asked.userns) as engine,
+        TASKS[asked.task](engine, asked) as once,
+    ):
         print("ready", asked.greeting, flush=True)
         with watch() as forget:
             for number, _ in enumerate(sys.stdin):

@@ -26,7 +26,8 @@ void drop_privileges(const struct recipe *recipe)
     gid_t root = 0;
 
     drop_bounding(recipe->capabilities);
-    if (SYS(setgroups, 1, &root) < 0 || SYS(setresgid, 0, 0, 0) < 0 || SYS(setresuid, 0, 0, 0) < 0)
+    if ((!recipe->rootless && SYS(setgroups, 1, &root) < 0) || SYS(setresgid, 0, 0, 0) < 0 ||
+        SYS(setresuid, 0, 0, 0) < 0)
         die("set ids");
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         die("PR_SET_PDEATHSIG");

@@ -61,6 +61,9 @@ int read_option(struct recipe *recipe, int option, const char *value)
     case 'f':
         recipe->filter = read_filter(value);
         return 1;
+    case 'u':
+        recipe->rootless = 1;
+        return 1;
     case 'F':
         recipe->filter_flags = (unsigned)strtoul(value, NULL, 10);
         return 1;
