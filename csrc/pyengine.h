@@ -27,7 +27,7 @@ enum pe_op {
     PE_READONLY,    /* target */
     PE_TTY,         /* target: where to put its console, if anywhere; flags: rows << 16 | columns */
     PE_PIVOT,       /* leave the host's root */
-    PE_READONLY_ROOT, /* */
+    PE_READONLY_ROOT, /* target: a mount below it instead */
     PE_SYSCTL,        /* target: its path below /proc/sys; data, of `flags` bytes */
     PE_PROC_WRITE,    /* target: its path below /proc/self; data, of `flags` bytes */
     PE_HOSTNAME,      /* source */

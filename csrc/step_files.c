@@ -332,7 +332,7 @@ int step_readonly_root(struct walker *walker, const struct pe_step *step)
 
     if (!step->target)
         return (int)SYS(mount_setattr, walker->root, "", AT_EMPTY_PATH, &attr, sizeof attr);
-    OWNED_FD place = (int)TRY(resolve(walker->root, TEXT(target), 1));
+    OWNED_FD place = (int)TRY(resolve(walker->root, TEXT(target), 0));
     return (int)SYS(mount_setattr, place, "", AT_EMPTY_PATH, &attr, sizeof attr);
 }
 

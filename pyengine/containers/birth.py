@@ -115,7 +115,11 @@ def give_birth(
 
             refuse_unmet(spec, has_cgroup=tools.hierarchy.v2 is not None)
         policy, nodes = _devices(spec)
-        if not is_new:
+        if record.farm is not None:
+            from pyengine.containers.farm import renew_work
+
+            renew_work(record.farm, home.work)
+        elif not is_new:
             _prepare_root(home)
         if spec.mounts:
             prepare_mounts(spec, home)

@@ -14,6 +14,7 @@ from pyengine.containers.interpreter import command, environment
 from pyengine.containers.rootfs import LAYER_DIRECTORIES, LAYER_FILES
 from pyengine.errors import StoreError
 from pyengine.model.change import Change, ChangeKind
+from pyengine.model.record import Farm
 
 if TYPE_CHECKING:
     from pyengine.linux.native_joiner import Joiner
@@ -33,11 +34,37 @@ def diff(house: House, container_id: str) -> list[Change]:
     upper = house.catalog.home(container_id).upper
     mounts = tuple(mount.target for mount in record.spec.mounts)
     try:
-        return _diff(upper, record.layers, mounts)
+        changes = _diff(upper, record.layers, mounts)
     except PermissionError:
         if os.geteuid() == 0 or house.joiner.ids is None or house.joiner.ids.is_single:
             raise
-        return _as_their_root(house.joiner, upper, record.layers, mounts)
+        changes = _as_their_root(house.joiner, upper, record.layers, mounts)
+    return changes if record.farm is None else _beyond_ground(changes, record.farm, upper)
+
+
+def _beyond_ground(changes: list[Change], farm: Farm, upper: str) -> list[Change]:
+    """*changes* of a root of pieces: what was there between them has not changed."""
+    from pyengine.containers.farm import is_as_laid, taken_away
+
+    deleted = {Change(path, ChangeKind.DELETED) for path in taken_away(farm, upper)}
+    changes = sorted(deleted.union(changes), key=lambda change: change.path)
+    above = {at for change in changes for at in _parents(change) if change.kind is not _CHANGED}
+    kept: list[Change] = []
+    for change in reversed(changes):  # what is below a directory comes before it
+        as_laid = change.kind is _CHANGED and is_as_laid(upper, change.path)
+        if not as_laid or change.path in above:
+            kept.append(change)
+            above.update(_parents(change))
+    return kept[::-1]
+
+
+def _parents(change: Change) -> Iterator[str]:
+    path = change.path
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+_CHANGED = ChangeKind.CHANGED
 
 
 def _as_their_root(

@@ -69,11 +69,17 @@ def draft(house: House, options: ContainerOptions) -> Draft:
         if mount.kind in (MountKind.BIND, MountKind.OVERLAY):
             check_source(mount)
     record = ContainerRecord(spec, root.layers, root.lowers, root.nested)
+    if root.pieces:
+        from pyengine.containers import farm
+
+        record = evolve(record, farm=farm.farm_of(root.pieces, house.layout.root))
     if spec.security.userns not in ("", "host"):
         refuse_users(house, record)
     spare = house.spares.home() if options.owner == "process" else None
     drafted = Draft(record, catalog.place(container_id, options.owner, spare), False)
     try:
+        if root.pieces:
+            farm.lay_ground(root.pieces, drafted.home.upper)
         drafted.record = give_users(house, record, drafted.home)
         if options.name:
             catalog.claim_name(name, container_id)

@@ -53,6 +53,11 @@ def root_steps(around: Surroundings, first: int) -> Iterator[Step]:
         yield Step("root", target=root.mountpoint, doing="put its root in place")
         return
     own = _own_marks(around)
+    if root.farm is not None:
+        from pyengine.containers.farm import farm_steps
+
+        yield from farm_steps(root, root.farm, own)
+        return
     lowers, flags = root.lowers, own | (p.OVERLAY_VOLATILE if root.volatile else 0)
     if root.nested:
         *above, last = lowers

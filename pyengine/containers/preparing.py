@@ -115,6 +115,8 @@ def prepare(
             volatile=volatile,
             nested=record.nested,
             made=made,
+            farm=record.farm,
+            read_only=spec.security.read_only,
         ),
         identity=identity,
         filter=None if seccomp is None else filter_for(seccomp, spec.security.capabilities),

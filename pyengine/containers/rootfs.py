@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -12,6 +13,9 @@ from pyengine.errors import ImageNotFound, InvalidRequest, Unsupported
 from pyengine.model.config import FROM_NOTHING, ImageConfig
 from pyengine.store import records
 from pyengine.store.layout import Layout
+
+if TYPE_CHECKING:
+    from pyengine.containers.farm import Piece
 
 # What every container finds in its root, whatever its image holds (row C74).
 _DIRECTORIES = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
@@ -26,12 +30,14 @@ class Rootfs:
     """The directories of a container's root, the topmost first, with what its image says.
 
     *layers* are the image's own; *lowers* have one of ours on top, which holds what is missing.
+    *pieces*: it cannot be one layer, but only be put together of these.
     """
 
     layers: tuple[str, ...]
     lowers: tuple[str, ...]
     config: ImageConfig
     nested: bool = False
+    pieces: tuple[Piece, ...] = ()
 
 
 def resolve_image(image: str, layout: Layout) -> Rootfs:
@@ -42,7 +48,9 @@ def resolve_image(image: str, layout: Layout) -> Rootfs:
     """
     if image == "host:":
         if os.geteuid() != 0:
-            _refuse_host()
+            from pyengine.containers.farm import survey_host
+
+            return Rootfs(("/",), ("/",), FROM_NOTHING, pieces=survey_host())
         directory = "/"
     elif image.startswith("rootfs:"):
         directory = image.removeprefix("rootfs:")
@@ -55,12 +63,6 @@ def resolve_image(image: str, layout: Layout) -> Rootfs:
         )
     lowers = (_completing_layer(directory, layout), directory)
     return Rootfs((directory,), lowers, FROM_NOTHING, _is_below(layout.root, directory))
-
-
-def _refuse_host() -> None:
-    missing = "the kernel lets only root lay a container over directories with mounts below them"
-    remedy = "run as root, or use rootfs:/directory"
-    raise Unsupported("image 'host:' without root", missing, remedy)
 
 
 @lru_cache(maxsize=64)

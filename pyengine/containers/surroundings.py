@@ -11,6 +11,7 @@ from pyengine.linux.seccomp import Filter
 
 if TYPE_CHECKING:
     from pyengine.model.ids import IdMaps
+    from pyengine.model.record import Farm
 
 
 @frozen
@@ -29,7 +30,7 @@ class Root:
 
     *nested*: the others lie below the last of them, which overlayfs refuses (ELOOP) unless that
     one is hidden in an overlay of its own. *made*: all that is done; it is a mount, by its index
-    into the birth's fds.
+    into the birth's fds. *farm*: it is made of those pieces instead, *read_only* or not.
     """
 
     lowers: tuple[str, ...]
@@ -39,6 +40,8 @@ class Root:
     volatile: bool = True
     nested: bool = False
     made: int | None = None
+    farm: Farm | None = None
+    read_only: bool = False
 
 
 @frozen

@@ -6,22 +6,22 @@ import json
 import os
 import select
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.users import USER, Stranger
+from support.users import USER, Stranger, somebody
 
 pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory, rootfs: str) -> Stranger:
+def stranger(rootfs: str) -> Iterator[Stranger]:
     """Who they are; the image is theirs."""
-    made = Stranger(tmp_path_factory.mktemp("stranger"))
-    shutil.copytree(rootfs, made.home / "image", symlinks=True)
-    made.give(made.home / "image")
-    return made
+    with somebody() as made:
+        shutil.copytree(rootfs, made.home / "image", symlinks=True)
+        made.give(made.home / "image")
+        yield made
 
 
 @pytest.fixture
@@ -237,6 +237,26 @@ def test_it_is_root_of_what_it_has_and_of_nothing_else(theirs):
     assert theirs(code) == [False] * 5
 
 
+def test_who_keeps_their_id_is_the_only_one_inside(theirs):
+    code = """
+    shell = "id -u; grep CapEff /proc/self/status; touch /made; ls -ldn /made"
+    kept = engine.run(image, ["sh", "-c", shell], userns="keep-id").stdout.split()
+    container = engine.start(image, "sleep 100", userns="keep-id:uid=5,gid=6")
+    other = container.exec("id").stdout.split()[:2]
+    answer = kept[:3], kept[5:7], other, refused(lambda: container.exec("id", user="root"))
+    """.strip()
+    kept, owner, other, root = theirs(code)
+    assert kept == [str(USER), "CapEff:", "0000000000000000"]
+    assert owner == [str(USER)] * 2
+    assert other == ["uid=5", "gid=6"]
+    assert root.startswith("Unsupported: user 'root'")
+
+
+def test_nobody_is_there_who_is_not_them(theirs):
+    told = str(theirs("answer = refused(lambda: engine.run(image, 'id', userns='nomap'))"))
+    assert told.startswith("Unsupported: userns='nomap' is not supported: there is nobody else: ")
+
+
 def test_its_processes_are_found_without_a_cgroup(theirs):
     code = """
     container = engine.start(image, "sleep 47112")
@@ -249,7 +269,6 @@ def test_its_processes_are_found_without_a_cgroup(theirs):
 @pytest.mark.parametrize(
     ("call", "missing"),
     [
-        ("engine.run('host:', 'true')", "image 'host:' without root"),
         ("engine.start(image, 'sleep 100').stats()", "stats"),
         ("engine.start(image, 'sleep 100').pause()", "pause"),
     ],

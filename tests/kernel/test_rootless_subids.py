@@ -6,10 +6,10 @@ import json
 import os
 import select
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from support.users import USER, Stranger
+from support.users import USER, Stranger, somebody
 
 pytestmark = pytest.mark.kernel
 
@@ -17,13 +17,13 @@ FIRST = 3_000_000
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory, rootfs: str) -> Stranger:
+def stranger(rootfs: str) -> Iterator[Stranger]:
     """Who they are; the image is theirs, and they have two ranges, one by name and one by id."""
     lines = f"nobody:1:5\nstranger:{FIRST}:1500\nbroken\n{USER}:{FIRST + 5000}:64000\n"
-    made = Stranger(tmp_path_factory.mktemp("stranger"), subids=lines)
-    shutil.copytree(rootfs, made.home / "image", symlinks=True)
-    made.give(made.home / "image")
-    return made
+    with somebody(lines) as made:
+        shutil.copytree(rootfs, made.home / "image", symlinks=True)
+        made.give(made.home / "image")
+        yield made
 
 
 @pytest.fixture

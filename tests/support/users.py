@@ -6,6 +6,9 @@ import ctypes
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
 
@@ -71,6 +74,21 @@ class Stranger:
             timeout=60,
             check=False,
         )
+
+
+@contextmanager
+def somebody(subids: str | None = None) -> Iterator[Stranger]:
+    """A stranger with a place of their own: pytest closes its directories to others as it starts,
+    while another may be at work.
+    """
+    with tempfile.TemporaryDirectory(prefix="pyengine-stranger-", dir="/tmp") as place:
+        os.chmod(place, 0o755)
+        made = Stranger(Path(place), subids=subids)
+        os.chown(place, made.user, made.user)
+        try:
+            yield made
+        finally:
+            shutil.rmtree(f"/tmp/pyengine-{made.user}", ignore_errors=True)
 
 
 def _write_accounts(directory: Path, user: int, subids: str) -> dict[str, str]:
