@@ -50,7 +50,8 @@ enum pe_op {
     PE_NULL_STDIN,    /* standard input becomes the container's own null device; flags: 1: PE_NULL's */
     PE_CTTY,          /* standard input becomes the controlling terminal of a session that has none */
     PE_ENTER,         /* the rest is a child's, in the pid namespace of a PE_SETNS, without the birth's fds */
-    PE_REMOVE         /* fd: a directory; target: a name in it, which goes with all below */
+    PE_REMOVE,        /* fd: a directory; target: a name in it, which goes with all below */
+    PE_DEVICE         /* source: a device of the host; flags: MOUNT_ATTR_*; target: a new name in `at` */
 };
 
 #define PE_BIND_RECURSIVE 0x100000000

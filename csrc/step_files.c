@@ -8,7 +8,8 @@
 #include <linux/magic.h>
 
 enum { TOP_OF_PROC = 1 }; /* its inode, whichever procfs it is */
-enum { DETACH = 2 };      /* MNT_DETACH, whose header does not go together with linux/mount.h */
+enum { REGULAR = 0100000 };
+enum { DETACH = 2 }; /* MNT_DETACH, whose header does not go together with linux/mount.h */
 
 /* Never on the root itself, where a link of the image may lead: what is put there covers nothing, for the
  * root is what lies below it, and is found at "/.." without what should mask it. */
@@ -182,6 +183,17 @@ int step_mkdir(struct walker *walker, const struct pe_step *step)
 int step_mknod(struct walker *walker, const struct pe_step *step)
 {
     return (int)SYS(mknodat, walker->at, TEXT(target), step->flags >> 32, step->flags & 0xffffffff);
+}
+
+/* What nobody without rights can make is brought in, to where only we have written yet. */
+int step_device(struct walker *walker, const struct pe_step *step)
+{
+    struct mount_attr attr = {.attr_set = step->flags, .propagation = MS_PRIVATE};
+    OWNED_FD mount = (int)TRY(SYS(open_tree, AT_FDCWD, TEXT(source), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+
+    TRY(SYS(mount_setattr, mount, "", AT_EMPTY_PATH, &attr, sizeof attr));
+    TRY(SYS(mknodat, walker->at, TEXT(target), REGULAR | 0644, 0));
+    return (int)SYS(move_mount, mount, "", walker->at, TEXT(target), MOVE_MOUNT_F_EMPTY_PATH);
 }
 
 int step_symlink(struct walker *walker, const struct pe_step *step)

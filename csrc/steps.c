@@ -203,6 +203,7 @@ static step_function *const functions[] = {
     [PE_ROOT] = step_root,
     [PE_MKDIR] = step_mkdir,
     [PE_MKNOD] = step_mknod,
+    [PE_DEVICE] = step_device,
     [PE_SYMLINK] = step_symlink,
     [PE_WRITE] = step_write,
     [PE_NULL] = step_null,

@@ -207,7 +207,9 @@ def _dev_basics(attached: bool, kcore: bool, bound: bool) -> tuple[Step, ...]:
 def _bound_devices(attached: bool) -> Iterator[Step]:
     if attached:
         for name, _, _ in _DEVICES:
-            yield _bound_device(f"/dev/{name}", f"/dev/{name}")
+            doing = f"bring in device /dev/{name}"
+            flags = p.NOSUID | p.NOEXEC
+            yield Step("device", name, source=f"/dev/{name}", flags=flags, doing=doing)
     yield _HOST_NULL
 
 
