@@ -6,21 +6,25 @@ They ran on, and what they said has waited in their streams: see `containers.str
 What is found                  What is done
 =============================  ==================================================================
 its program runs               it is watched again; how it ends the kernel tells (Linux 6.15)
-… with a terminal              the same, but the terminal went with the keeper: it got SIGHUP
-its program is gone            what it said last is lost, and so is how it ended: exit code 255
+its program is gone, and the   what it said last is read, and how it ended is asked, from what
+keeper's guard is there        that has kept
+… and the guard was killed     what it said last is lost, and so is how it ended: exit code 255
+too                            (with a terminal, and with an input that ends, it got to know)
 it waits to start again        it waits as after a first end
 =============================  ==================================================================
 """
 
 from __future__ import annotations
 
+import os
 import select
 import threading
 import time
+from contextlib import suppress
 
 from attrs import evolve
 
-from pyengine.containers import health, recovery, restarting, streams
+from pyengine.containers import handover, health, recovery, restarting, streams
 from pyengine.containers.birth import Born, Streams
 from pyengine.containers.ending import record_end
 from pyengine.containers.house import House
@@ -30,6 +34,7 @@ from pyengine.containers.pump import PAUSE
 from pyengine.containers.running import Running
 from pyengine.containers.starting import log_of
 from pyengine.errors import ContainerNotFound, EngineError
+from pyengine.linux.native_guard import DeadOnesGuard
 from pyengine.linux.process import open_process
 from pyengine.model.record import ContainerRecord
 from pyengine.model.state import ContainerState, Status
@@ -44,15 +49,21 @@ UNWATCHED = "it ended while nobody watched it"
 
 def adopt_all(house: House) -> None:
     """Take on every container whose keeper is gone."""
-    for container_id in owners.containers_of(house.layout, STEADY):
-        try:
-            _adopt(house, container_id)
-        except EngineError as error:  # one that is damaged does not keep us from the others
-            if house.logger is not None:
-                house.logger.warning("container %s: %s", container_id[:12], error)
+    guards: dict[str, DeadOnesGuard | None] = {}
+    try:
+        for container_id in owners.containers_of(house.layout, STEADY):
+            try:
+                _adopt(house, container_id, guards)
+            except EngineError as error:  # one that is damaged does not keep us from the others
+                if house.logger is not None:
+                    house.logger.warning("container %s: %s", container_id[:12], error)
+    finally:
+        for guard in guards.values():
+            if guard is not None:
+                guard.close()
 
 
-def _adopt(house: House, container_id: str) -> None:
+def _adopt(house: House, container_id: str, guards: dict[str, DeadOnesGuard | None]) -> None:
     try:
         with house.catalog.locked(container_id) as home:
             state = house.catalog.state(container_id)
@@ -62,19 +73,54 @@ def _adopt(house: House, container_id: str) -> None:
             if state.status is Status.RESTARTING:
                 house.catalog.write_state(container_id, restarting.wait(house, container_id, state))
                 return
-            pidfd = open_process(state.pid, state.start_time)
+            guard = _guard_of(house, state.watcher, guards)
+            kept = _kept(guard, container_id)
+            pidfd = kept.pop(handover.PIDFD, None) or open_process(state.pid, state.start_time)
             if pidfd is None:
+                _close(kept)
                 _write_lost(house, record, state)
                 return
-            running = _running(house, record, state, pidfd, home.log)
+            running = _running(house, record, state, pidfd, home.log, kept)
+            handover.keep_all(house.guard, running)
             mine = evolve(state, watcher=house.catalog.owner)
             house.catalog.write_state(container_id, mine)
             house.running[container_id] = running
+            _drop(guard, container_id)  # our own guard has it now, and whose it is is written down
             if record.spec.health is not None:
                 health.begin(house, running)
     except ContainerNotFound:
         return
     house.supervisor.watch(running)
+
+
+def _guard_of(
+    house: House, watcher: str, guards: dict[str, DeadOnesGuard | None]
+) -> DeadOnesGuard | None:
+    if watcher not in guards:
+        guards[watcher] = handover.visit(house.layout, watcher)
+    return guards[watcher]
+
+
+def _kept(guard: DeadOnesGuard | None, container_id: str) -> dict[int, int]:
+    if guard is None:
+        return {}
+    try:
+        return handover.take_all(guard, container_id)
+    except OSError:  # it was killed just now
+        return {}
+
+
+def _drop(guard: DeadOnesGuard | None, container_id: str) -> None:
+    if guard is None:
+        return
+    with suppress(OSError):
+        for part in handover.PARTS:
+            guard.drop(handover.key_of(container_id, part))
+
+
+def _close(kept: dict[int, int]) -> None:
+    for fd in kept.values():
+        os.close(fd)
 
 
 class Adopted(Running):
@@ -107,14 +153,18 @@ class Adopted(Running):
 
 
 def _running(
-    house: House, record: ContainerRecord, state: ContainerState, pidfd: int, path: str
+    house: House,
+    record: ContainerRecord,
+    state: ContainerState,
+    pidfd: int,
+    path: str,
+    kept: dict[int, int],
 ) -> Running:
-    stdin, out, err = streams.reopen(house.layout, record.spec.id)
     born = Born(
         state.pid,
         pidfd,
         state.start_time,
-        Streams(stdin, out, err),
+        _streams(house, record, kept),
         cgroup_of(house, record.spec.id),
         Identity(state.uid, state.gid, state.groups, state.home),
     )
@@ -130,6 +180,17 @@ def _running(
     running.flushes = True
     running.resume = house.supervisor.resume
     return running
+
+
+def _streams(house: House, record: ContainerRecord, kept: dict[int, int]) -> Streams:
+    """Our ends, from who has kept them, or else by their names."""
+    stdin, out, err = (kept.get(part, -1) for part in handover.PARTS[:3])
+    if record.spec.tty:
+        return Streams(os.dup(out), out, -1) if out >= 0 else Streams()
+    if out < 0 and err < 0:
+        _close(kept)
+        return Streams(*streams.reopen(house.layout, record.spec.id))
+    return Streams(stdin, out, err)
 
 
 def _write_lost(house: House, record: ContainerRecord, state: ContainerState) -> None:

@@ -10,8 +10,8 @@ from pyengine.containers import restarting, streams
 from pyengine.containers.house import House
 from pyengine.containers.looking import cgroup_of, end_of, status_of
 from pyengine.containers.running import Running
-from pyengine.containers.waiting import ALIVE, LIVELY, PATIENCE, wait_end
 from pyengine.containers.userns_mode import take_users_back
+from pyengine.containers.waiting import ALIVE, LIVELY, PATIENCE, wait_end
 from pyengine.errors import ContainerNotFound, StoreError, TimedOut, WrongState
 from pyengine.linux import process
 from pyengine.model.record import ContainerRecord
@@ -30,7 +30,10 @@ def record_end(house: House, running: Running) -> None:
         house.guard.drop(id(running))
     running.cgroup.remove()
     if house.keeps:
+        from pyengine.containers import handover
+
         streams.remove(house.layout, spec.id)
+        handover.let_go(house.guard, spec.id)
     record = ContainerRecord(spec)
     exited = running.exit
     if exited.oom_killed:

@@ -49,7 +49,7 @@ def run(house: House, request: Request, fds: list[int]) -> Answer:
 
 
 def _ping(house: House, _request: Request, _fds: list[int]) -> Answer:
-    return {"pid": os.getpid(), "containers": len(house.running)}, ()
+    return {"pid": os.getpid(), "guard": house.guard.pid, "containers": len(house.running)}, ()
 
 
 def _start(house: House, request: Request, fds: list[int]) -> Answer:

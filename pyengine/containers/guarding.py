@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from pyengine.containers import handover
 from pyengine.containers.pump import KEEP
 from pyengine.errors import EngineError
 from pyengine.linux import native
@@ -87,6 +86,8 @@ class Guard:
         if process is not None:
             process.dismiss()
         if door is not None:
+            from pyengine.containers import handover
+
             handover.close_door(self._layout, owner, door)
 
     @property
@@ -136,6 +137,8 @@ class Guard:
 
     def open_door(self) -> None:
         """Let who comes after us have, when we are dead, what was kept. Raises `OSError`."""
+        from pyengine.containers import handover
+
         with self._lock:
             if self._door is None:
                 self._door = handover.open_door(self._layout, self.owner)
@@ -162,6 +165,8 @@ class Guard:
                 self._process.tell(words.UNKEEP, key=key)
 
     def _tell_door(self, process: words.GuardProcess, door: socket.socket) -> None:
+        from pyengine.containers import handover
+
         place = _open(self._layout.desks)
         try:
             name = handover.door_of(self.owner)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from pyengine.store.layout import Layout
 
 if TYPE_CHECKING:
     from pyengine.containers.guarding import Guard
+    from pyengine.containers.running import Running
 
 STDIN, STDOUT, STDERR, PIDFD = range(1, 5)
 """What is kept of a container. The master of its terminal counts as its output."""
@@ -41,11 +41,35 @@ def key_of(container_id: str, part: int) -> int:
     return int(container_id[:15], 16) << 4 | part
 
 
-def keep(guard: Guard, container_id: str, **fds: int) -> None:
-    """Have *guard* keep what there is of *stdin*, *stdout*, *stderr* and *pidfd*."""
-    for part, name in zip(PARTS, ("stdin", "stdout", "stderr", "pidfd"), strict=True):
-        if fds.get(name, -1) >= 0:
-            guard.keep(key_of(container_id, part), fds[name])
+def keep_all(guard: Guard, running: Running) -> None:
+    """Have *guard* keep what there is of a program that we watch."""
+    container_id, streams = running.spec.id, running.born.streams
+    stdin = -1 if running.spec.tty else running.stdin  # a terminal is one thing
+    for part, fd in zip(
+        PARTS, (stdin, streams.stdout, streams.stderr, running.born.pidfd), strict=True
+    ):
+        if fd >= 0:
+            guard.keep(key_of(container_id, part), fd)
+    if not running.spec.tty:
+        running.loses_stdin = lambda: let_go(guard, container_id, STDIN)
+
+
+def take_all(guard: DeadOnesGuard, container_id: str) -> dict[int, int]:
+    """What was kept of a container, by its part; all of it the caller's to close.
+
+    Raises `OSError`; nothing is lost then.
+    """
+    taken: dict[int, int] = {}
+    try:
+        for part in PARTS:
+            fd = guard.take(key_of(container_id, part))
+            if fd >= 0:
+                taken[part] = fd
+    except BaseException:
+        for fd in taken.values():
+            os.close(fd)
+        raise
+    return taken
 
 
 def let_go(guard: Guard, container_id: str, *parts: int) -> None:
@@ -103,17 +127,6 @@ def visit(layout: Layout, owner: str) -> DeadOnesGuard | None:
         os.close(place)
     line.close()
     return None
-
-
-def doors(layout: Layout) -> Iterator[str]:
-    """The owners who have, or had, a door."""
-    try:
-        names = os.listdir(layout.desks)
-    except FileNotFoundError:
-        return
-    for name in names:
-        if name.endswith(_DOOR):
-            yield name.removesuffix(_DOOR)
 
 
 def forget(layout: Layout, owner: str) -> None:

@@ -216,6 +216,7 @@ def _open(house: House) -> Desk:
     from pyengine.containers import adopting
 
     house.enter()
+    _open_door(house)
     adopting.adopt_all(house)
     house.open_desk()
     desk = house.desk
@@ -230,6 +231,16 @@ def _open(house: House) -> Desk:
     except OSError as error:
         records.refuse(path, error)
     return desk
+
+
+def _open_door(house: House) -> None:
+    """What our guard keeps for who comes after us has to be asked for somewhere."""
+    _ = house.catalog.owner  # with it comes the guard
+    try:
+        house.guard.open_door()
+    except OSError as error:  # then he finds what has a name
+        if house.logger is not None:
+            house.logger.warning("nothing is kept: %s", error)
 
 
 def _leaves(house: House, desk: Desk) -> bool:

@@ -21,6 +21,8 @@ watched by a process that is gone                                               
 … and was started by a keeper                   its keeper was killed               nothing: the
                                                                                     next takes it on
 a desk's socket whose owner is gone             its process was killed              removed
+the guard of a dead keeper, and no container    it keeps descriptors for nobody     it is sent
+that could need what it keeps                                                       away
 a container's directory without a record        it was being made, or removed       removed
 a name whose container is gone                  its container was removed           given back
 a layer with a dot in its name                  it was being made                   it goes with age
@@ -87,6 +89,8 @@ def recover(layout: Layout, hierarchy: Hierarchy) -> bool:
     orphaned = False
     for container_id in owners.containers_of(layout, STEADY):
         orphaned = settle(layout, hierarchy, container_id, watchers) or orphaned
+    if not orphaned:
+        _sweep_doors(layout)
     return orphaned
 
 
@@ -275,6 +279,20 @@ def _sweep_desks(layout: Layout) -> None:
                 os.unlink(f"{layout.desks}/{name}")
             except FileNotFoundError:  # another process was quicker
                 continue
+
+
+def _sweep_doors(layout: Layout) -> None:
+    """What is kept of a dead keeper's is for who comes next; there is nobody to come."""
+    try:
+        names = os.listdir(layout.desks)
+    except FileNotFoundError:
+        return
+    for name in names:
+        owner, is_door, _ = name.partition(".held")
+        if is_door and not watcher_lives(layout, owner):
+            from pyengine.containers import handover
+
+            handover.forget(layout, owner)
 
 
 def _age(path: str) -> float:

@@ -70,6 +70,7 @@ class Running:
         self.flushes = False  # whether nothing of what it says may be lost with this process
         self.has_tracers = False  # whether a program that may trace others was put inside
         self.resume: Callable[[int], None] = lambda _: None
+        self.loses_stdin: Callable[[], None] = lambda: None
         self._on_end = on_end
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
@@ -221,3 +222,4 @@ class Running:
             fd, self.stdin = self.stdin, -1
         if fd >= 0:
             os.close(fd)
+            self.loses_stdin()

@@ -80,6 +80,7 @@ def start(
         running = _try(house, record, home, evolve(state, restarts=0))
     if stdin is not None and running.stdin >= 0:
         running.feeder = Feeder(stdin, running.open_stdin(), running.close_stdin)
+        running.loses_stdin()  # who comes after us could not go on with what it was given
     house.watch(running)
     return running
 
@@ -241,6 +242,10 @@ def _begin(
     for attachment in house.expected(spec.id):
         attachment.bind(running)
     house.running[spec.id] = running
+    if house.keeps:
+        from pyengine.containers import handover
+
+        handover.keep_all(house.guard, running)
     if born.cgroup.v2_path is None and not house.keeps:
         house.guard.hold(id(running), born.pidfd)
     if spec.health is not None:

@@ -90,7 +90,8 @@ def _word(op: int, text: str = "", key: int = 0) -> bytes | None:
     word = ffi.new("struct pe_guard_word *")
     word.op, word.size, word.key = op, len(said), key
     word.text[0 : len(said)] = said
-    return ffi.buffer(word)[:]
+    packed: bytes = ffi.buffer(word)[:]
+    return packed
 
 
 class DeadOnesGuard:

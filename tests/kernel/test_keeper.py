@@ -30,6 +30,9 @@ from pyengine.store.layout import Layout
 
 pytestmark = pytest.mark.kernel
 
+IS_TOLD = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
+"""Whether the kernel says how a program has ended to who is not its parent."""
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[str]:
@@ -278,14 +281,67 @@ def test_the_next_keeper_tells_how_it_ended(root, engine, image):
         assert keeper_of(root)
         again.stop(PATIENCE)
         ended = again.wait()
-    is_told = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
-    assert ended.exit_code == (6 if is_told else 255)
-    assert bool(ended.error) is not is_told
+    assert ended.exit_code == (6 if IS_TOLD else 255)
+    assert bool(ended.error) is not IS_TOLD
+
+
+def test_a_terminal_and_an_input_outlive_the_keeper(root, engine, image):
+    script = "trap 'exit 9' HUP; read x || exit 8; echo got $x; exit 4"
+    for tty in (True, False):
+        container = _say(engine, image, script, tty=tty, stdin_open=True)
+        kill_keeper(root)
+        with pyengine.Engine(root=root) as another:
+            attached = another.containers.get(container.id).attach(stdin=True)
+            attached.stdin.write(b"word\n")
+            assert b"got word" in b"".join(chunk.data for chunk in attached)
+            ended = another.containers.get(container.id).wait(timeout=PATIENCE)
+        assert ended.exit_code == (4 if IS_TOLD else 255)
+
+
+@pytest.mark.parametrize("tty", [True, False])
+def test_what_a_program_said_last_while_no_keeper_lived_is_in_its_log(root, engine, image, tty):
+    script = "while [ ! -e /go ]; do sleep 0.01; done; echo last words; exit 5"
+    container = _say(engine, image, script, tty=tty)
+    kill_keeper(root)
+    with awaited(container.inspect().pid):
+        container.exec("touch /go")
+    with pyengine.Engine(root=root) as another:
+        again = another.containers.get(container.id)
+        ended = again.wait(timeout=PATIENCE)
+        assert again.logs().split() == ["last", "words"]
+    assert ended.exit_code == (5 if IS_TOLD else 255)
+
+
+def test_an_input_that_was_closed_stays_closed(root, engine, image):
+    container = _say(engine, image, "cat; while :; do sleep 0.1; done", stdin_open=True)
+    attached = container.attach(stdin=True)
+    attached.stdin.write(b"all\n")
+    attached.stdin.close()
+    assert b"all\n" in next(iter(attached)).data
+    kill_keeper(root)
+    # cat saw the end of its input, so the shell goes on to sleep
+    with pyengine.Engine(root=root) as another:
+        again = another.containers.get(container.id)
+        while "cat" in {process.name for process in again.top()}:
+            os.sched_yield()
+        again.remove(force=True)
+
+
+def test_a_guard_that_keeps_for_nobody_is_sent_away(root, engine, image):
+    container = _say(engine, image, "exec sleep 600", tty=True)
+    door = f"{root}/desk/{container.inspect().state.watcher}.held"
+    kill_keeper(root)
+    assert os.path.exists(door)
+    container.kill()
+    container.remove(force=True)
+    with pyengine.Engine(root=root) as another:
+        another.containers.list()
+        assert not os.path.exists(door)
 
 
 def test_what_ended_while_nobody_watched_is_unknown_and_says_so(root, engine, image):
     container = _say(engine, image, "exec sleep 600")
-    kill_keeper(root)
+    kill_keeper(root, with_guard=True)
     pid = container.inspect().pid
     with awaited(pid):
         os.kill(pid, signal.SIGKILL)

@@ -36,10 +36,20 @@ def end_keeper(root: str) -> None:
             line.ask("leave")
 
 
-def kill_keeper(root: str) -> None:
-    """SIGKILL."""
-    pid = keeper_of(root)
-    with awaited(pid):
+def kill_keeper(root: str, *, with_guard: bool = False) -> None:
+    """SIGKILL, of its guard before it if that is asked for."""
+    line = connect(Layout(root, root), KEEPER)
+    assert line is not None
+    with line:
+        told, _ = line.ask("ping")
+    pid, guard = int(told["pid"]), int(told["guard"])
+    if not with_guard:
+        with awaited(pid):
+            os.kill(pid, signal.SIGKILL)
+        return
+    with awaited(pid), awaited(guard):
+        os.kill(pid, signal.SIGSTOP)  # or it would make another
+        os.kill(guard, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
 
 
