@@ -147,8 +147,7 @@ class Engine:
     *run_root* where it keeps what a reboot may forget. With *log_level* the logger ``pyengine``
     of `logging` tells at that level what happens; without, nothing is logged.
     *owner* to whom its containers belong by default: ``process``, they end with it. *userns* is
-    whose users they have by default: with ``auto`` each has some of its own (`the reference
-    <options>`). Features
+    whose users they have by default: with ``auto`` each has some of its own. Features
     named in *require* must be there, or `Unsupported` is raised now. With *best_effort* limits
     that this host cannot enforce are a `LimitNotEnforced` warning, in all containers that do not
     say otherwise. Close it, or use it in a ``with``: its containers end then. After a fork it
