@@ -71,11 +71,29 @@ static int overlay_on_thread(void *arg, char *stack_top)
     return made;
 }
 
-/* Before Linux 6.15 a mount that is nowhere cannot be a layer: then it is put somewhere that only we see. */
+/* Whether a mount that is nowhere can be cloned, and so be a layer: since Linux 6.15.  That is tried before,
+ * for an overlay that fails leaves its work directory unfit for the next. */
+static int can_stay_nowhere(const char *lowers)
+{
+    static int known;
+    unsigned how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+
+    if (known)
+        return known > 0;
+    for (const char *lower = lowers; *lower; lower += length(lower) + 1)
+        if (is_nowhere(lower)) {
+            OWNED_FD clone = (int)SYS(open_tree, AT_FDCWD, lower, how);
+            known = clone == -EINVAL ? -1 : 1;
+            return known > 0;
+        }
+    return 1;
+}
+
+/* Where it cannot, it is put somewhere that only we see. */
 int pe_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags)
 {
     struct layering wish = {.lowers = lowers, .below = below, .upper = upper, .work = work, .flags = flags};
-    int made = make_overlay(lowers, below, upper, work, flags);
+    int made = can_stay_nowhere(lowers) ? make_overlay(lowers, below, upper, work, flags) : -EINVAL;
 
     return made == -EINVAL ? on_spawner(overlay_on_thread, &wish) : made;
 }

@@ -40,9 +40,15 @@ def ids_from(first: int) -> IdMaps:
     return maps
 
 
-def refuse_with_own_users(spec: ContainerSpec) -> None:
-    """Raise `Unsupported` for the first wish of *spec* that takes the host's users."""
+def refuse_with_own_users(spec: ContainerSpec, *, counts_births: bool) -> None:
+    """Raise `Unsupported` for the first wish of *spec* that takes the host's users.
+
+    *counts_births*: whether who gives birth to its program counts among its processes.
+    """
     modes = spec.namespaces
+    if counts_births and spec.resources.pids == 1:
+        missing = "who brings its program into its users is a process too, for a moment"
+        raise Unsupported("pids=1 with userns='auto'", missing, "use pids=2, or userns='host'")
     if modes.pid == "host":
         _refuse("pid='host'", "the kernel shows a /proc of the host's processes to its root only")
     for kind in ("pid", "ipc"):

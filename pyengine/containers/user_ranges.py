@@ -112,8 +112,8 @@ class UserRanges:
 
         Nothing is raised here, nor there: who needs one makes it, and is told then.
         """
-        if len(self._made) >= _READY:
-            return None
+        if not self._ours or len(self._made) >= _READY:
+            return None  # what a keeper starts has ranges of its own
         try:
             return begin_users(self._joiner)
         except EngineError:

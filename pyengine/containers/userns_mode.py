@@ -23,7 +23,7 @@ def refuse_users(house: House, record: ContainerRecord) -> None:
         raise Unsupported(f"userns={mode!r}", missing, "use userns='auto', or 'host'")
     from pyengine.containers.own_users import refuse_with_own_users
 
-    refuse_with_own_users(record.spec)
+    refuse_with_own_users(record.spec, counts_births="pids" in house.hierarchy.v2_controllers)
     house.ranges.check(record.lowers)
 
 
