@@ -53,6 +53,7 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
             owner=owner,
             own_stdio=True,
             regroups=may_regroup(around.ids),
+            pretends=is_alone(around.ids),
         ),
         *((ENTER, *session) if joins else ()),
         *((tie(-1),) if joins and around.tied else ()),
@@ -74,6 +75,11 @@ def compile_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
 def may_regroup(ids: IdMaps | None) -> bool:
     """Whether a process among *ids* may change its groups: who has but one may not."""
     return ids is None or not ids.is_single
+
+
+def is_alone(ids: IdMaps | None) -> bool:
+    """Whether there is root among *ids*, and nobody else whom it could give a file to."""
+    return ids is not None and ids.is_single and ids.has_user(0)
 
 
 def has_home(env: tuple[str, ...]) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve
 
-from pyengine.containers.compile import has_home, may_regroup, oom_score
+from pyengine.containers.compile import has_home, is_alone, may_regroup, oom_score
 from pyengine.containers.identity import Identity
 from pyengine.containers.join_options import JoinOptions
 from pyengine.containers.privilege_steps import (
@@ -116,6 +116,7 @@ def _steps(
             first_id=first_id,
             raised=tuple(rlimits_raised(spec.ulimits)) if first_id else (),
             regroups=may_regroup(ids),
+            pretends=is_alone(ids),
             shared=_shared(spec, ids, first_id),
         )
         if running is not None:
@@ -179,6 +180,7 @@ def compile_join(
     first_id: int = 0,
     raised: tuple[Step, ...] = (),
     regroups: bool = True,
+    pretends: bool = False,
     shared: int = _SHARED,
 ) -> Block:
     """Everything a child does between being cloned and running as one of *spec*'s programs.
@@ -207,6 +209,7 @@ def compile_join(
         own_stdio=options.tty or not first_id,
         capabilities=mask(NAMES) & held if options.privileged else None,
         regroups=regroups,
+        pretends=pretends,
     )
     return Block(
         (

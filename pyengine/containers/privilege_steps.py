@@ -52,6 +52,7 @@ def privileges(
     own_stdio: bool,
     capabilities: int | None = None,
     regroups: bool = True,
+    pretends: bool = False,
 ) -> Block:
     """Give up everything that is not the program's, the filter as late as it can be installed.
 
@@ -59,7 +60,8 @@ def privileges(
     other than root keeps capabilities across the change of ids until the filter is in, and
     loses them in the last step. *owner* is the index of the owner's pidfd; `None` leaves out
     the step that ties the process to it, `NOBODY` takes back what tied it while it was born.
-    *regroups*: whether it may change its groups.
+    *regroups*: whether it may change its groups; *pretends*: whether it gives files away only
+    seemingly, for there is nobody else.
     """
     if capabilities is None:
         capabilities = mask(security.capabilities)
@@ -86,18 +88,24 @@ def privileges(
         steps.append(Step("caps", flags=_SYS_ADMIN))
     if owner is not None:
         steps.append(_UNTIE if owner == NOBODY else tie(owner))
+    if pretends:
+        from pyengine.linux.seccomp_pretend import pretend_filter
+
+        steps.append(_filter(pretend_filter()))
     if filter is not None:
-        steps.append(
-            Step(
-                "seccomp",
-                data=filter.program,
-                fd=len(filter.program) // 8,
-                flags=filter.flags,
-                doing="install the seccomp filter",
-            )
-        )
+        steps.append(_filter(filter))
     steps.append(Step("caps", flags=capabilities if is_root else 0, doing="drop capabilities"))
     return Block(tuple(steps))
+
+
+def _filter(filter: Filter) -> Step:
+    return Step(
+        "seccomp",
+        data=filter.program,
+        fd=len(filter.program) // 8,
+        flags=filter.flags,
+        doing="install the seccomp filter",
+    )
 
 
 def _groups(groups: tuple[int, ...]) -> Step:

@@ -231,10 +231,20 @@ def test_a_network_of_the_host_is_shared_with_a_sys_that_nobody_can_write_to(the
 
 def test_it_is_root_of_what_it_has_and_of_nothing_else(theirs):
     code = """
-    tries = "mknod /x b 8 0; mount -t tmpfs x /tmp; hostname hers; chown 5 /etc; cat /dev/kmsg"
+    tries = "mknod /x b 8 0; mount -t tmpfs x /tmp; hostname hers; su app -c id; cat /dev/kmsg"
     answer = [engine.run(image, ["sh", "-c", one]).exit_code == 0 for one in tries.split("; ")]
     """.strip()
     assert theirs(code) == [False] * 5
+
+
+def test_what_it_gives_away_stays_its_own_and_who_it_cannot_become_it_is_told(theirs):
+    code = """
+    shell = "chown 33:44 /tmp && chown -h 5 /bin/sh && chgrp 7 /etc && stat -c %u:%g /tmp /bin/sh /etc"
+    container = engine.start(image, "sleep 100")
+    words = ["sh", "-c", shell + "; chown 0:0 /missing || echo told; su app -c id || echo refused"]
+    answer = [one.stdout.split() for one in (engine.run(image, words), container.exec(words))]
+    """.strip()
+    assert theirs(code) == [["0:0", "0:0", "0:0", "told", "refused"]] * 2
 
 
 def test_who_keeps_their_id_is_the_only_one_inside(theirs):

@@ -11,6 +11,7 @@ from pyengine.containers.identity import Identity
 from pyengine.containers.rootless import mapped, refuse_unmet
 from pyengine.errors import InvalidRequest, Unsupported
 from pyengine.linux import plan as p
+from pyengine.linux.seccomp_pretend import pretend_filter
 from pyengine.model.ids import IdMaps, IdRange
 from pyengine.model.spec import ContainerSpec, Device, DeviceRule, Namespaces, Security
 
@@ -66,10 +67,20 @@ def test_the_group_of_terminals_is_named_only_where_it_exists(situation):
 @each_situation
 def test_what_hides_and_what_is_given_up_is_the_same_as_for_root(situation):
     root, user = plans(situation, ONE)
+    pretends = pretend_filter().program
     for kept in ("mask", "readonly", "bound", "caps", "seccomp", "pdeathsig", "no_new_privs"):
-        assert [step for step in user.steps if step.op == kept] == [
+        assert [step for step in user.steps if step.op == kept and step.data != pretends] == [
             step for step in root.steps if step.op == kept
         ]
+
+
+@each_situation
+def test_files_are_given_away_seemingly_only_where_root_is_alone(situation):
+    pretends = pretend_filter().program
+    kept = IdMaps((IdRange(1000, 1000),), (IdRange(1000, 1000),))
+    for ids, seemingly in ((ONE, True), (MANY, False), (kept, False), (None, False)):
+        _, plan = plans(situation, ids)
+        assert any(step.data == pretends for step in plan.steps) == seemingly
 
 
 @each_situation
