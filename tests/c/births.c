@@ -153,7 +153,7 @@ TEST(the_step_that_fails_is_told)
 
 TEST(what_is_no_step_is_refused)
 {
-    static const uint32_t ops[] = {0, PE_ENTER + 1, 0x7fffffff, 0xffffffff};
+    static const uint32_t ops[] = {0, PE_DEVICE + 1, 0x7fffffff, 0xffffffff};
 
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         struct pe_step step = {.op = ops[i]};
@@ -464,6 +464,103 @@ TEST(a_child_waits_for_its_plan)
     struct fate fate = fate_of(&child);
     SAME(fate.said.word, PE_RUNNING);
     SAME(fate.end.status, 7);
+    end_joiner(engine, &joiner);
+}
+
+static void write_text(const char *path, const char *text)
+{
+    int file = OPENED(open(path, O_WRONLY | O_CLOEXEC));
+
+    SAME(write(file, text, strlen(text)), (long)strlen(text));
+    close(file);
+}
+
+/* A user namespace that nobody is in, whose root is *user* outside. */
+static int some_users(const char *user)
+{
+    char path[64], map[64];
+    int asked[2], done[2];
+    char byte = 0;
+
+    CHECK(pipe2(asked, O_CLOEXEC) == 0 && pipe2(done, O_CLOEXEC) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        byte = unshare(CLONE_NEWUSER) == 0;
+        _exit(write(asked[1], &byte, 1) == 1 && read(done[0], &byte, 1) == 1 ? 0 : 1);
+    }
+    SAME(read(asked[0], &byte, 1), 1);
+    SAME(byte, 1);
+    snprintf(map, sizeof map, "0 %s 10", user);
+    snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
+    write_text(path, map);
+    snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
+    write_text(path, map);
+    snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+    int users = OPENED(open(path, O_RDONLY | O_CLOEXEC));
+    SAME(write(done[1], &byte, 1), 1);
+    SAME(waitpid(pid, NULL, 0), pid);
+    for (int i = 0; i < 2; i++) {
+        close(asked[i]);
+        close(done[i]);
+    }
+    return users;
+}
+
+TEST(a_child_is_born_as_root_of_users_that_are_there_already)
+{
+    static const char *const code = "[ $$ = 1 ] && [ $(id -u) = 0 ] && [ $(id -G) = 0 ] && grep -q ' 70000 ' "
+                                    "/proc/self/uid_map && exit 7";
+    struct pe_child joiner;
+    int engine = a_joiner(&joiner), users = some_users("70000"), report;
+    struct pe_birth birth = a_birth(-1);
+    struct plan plan = a_plan(NULL, 0, RUNS("sh", "-c", code));
+    int born = -1, usher = -1;
+    struct pe_said said;
+    struct pe_end end;
+
+    birth.unshare = CLONE_NEWPID;
+    SAME(pe_conceive(engine, &birth, users, &report), 0);
+    SAME(pe_instruct(report, plan.bytes, plan.head.size, &birth), 0);
+    do {
+        SAME(pe_hear(report, &said), 0);
+        CHECK(said.word != PE_FAILED);
+        born = said.word == PE_BORN ? said.fd : born;
+        usher = said.word == PE_USHER ? said.fd : usher;
+    } while (said.word != PE_RUNNING);
+    SAME(pe_wait(usher, 0, &end), 1);
+    SAME(end.status, 0);
+    SAME(pe_wait(born, 0, &end), 1);
+    SAME(end.status, 7);
+    close(usher);
+    close(born);
+    close(report);
+    close(users);
+    end_joiner(engine, &joiner);
+}
+
+TEST(who_cannot_be_born_among_some_users_says_so)
+{
+    struct pe_child joiner;
+    int engine = a_joiner(&joiner), null = OPENED(open("/dev/null", O_RDONLY | O_CLOEXEC)), report;
+    struct pe_birth birth = a_birth(-1);
+    struct pe_said said;
+    int words[3] = {0};
+
+    SAME(pe_conceive(engine, &birth, null, &report), 0);
+    do {
+        SAME(pe_hear(report, &said), 0);
+        words[said.word == PE_FAILED ? 0 : said.word == PE_USHER ? 1 : 2]++;
+        if (said.word == PE_FAILED)
+            CHECK(said.step == PE_CLONE && said.error == EINVAL);
+        if (said.word == PE_USHER) {
+            struct pe_end end;
+            SAME(pe_wait(said.fd, 0, &end), 1);
+            close(said.fd);
+        }
+    } while (said.word != PE_RUNNING);
+    CHECK(words[0] == 1 && words[1] == 1 && words[2] == 1);
+    close(report);
+    close(null);
     end_joiner(engine, &joiner);
 }
 
