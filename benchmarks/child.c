@@ -129,7 +129,7 @@ static void mount_files(void)
 
 static void cover(const struct recipe *recipe)
 {
-    const char *empty = NULL;
+    const char *empty = NULL, *null = recipe->rootless ? "/dev/null" : "dev/null";
 
     for (const struct path *path = recipe->locked; path->name; path++) {
         must(mount(path->name, path->name, NULL, MS_BIND | MS_REC, NULL), path->name);
@@ -137,7 +137,7 @@ static void cover(const struct recipe *recipe)
     }
     for (const struct path *path = recipe->masked; path->name; path++) {
         if (!path->is_directory)
-            must(mount("dev/null", path->name, NULL, MS_BIND, NULL), path->name);
+            must(mount(null, path->name, NULL, MS_BIND, NULL), path->name);
         else if (empty)
             must(mount(empty, path->name, NULL, MS_BIND, NULL), path->name);
         else

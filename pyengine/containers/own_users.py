@@ -129,7 +129,7 @@ def _layer(path: str, users: int, keep: Callable[[int], int]) -> str:
 
 def _unmappable(path: str) -> Unsupported:
     missing = f"the kernel cannot map the ids of files on {file_system_of(path)}, as at {path}"
-    remedy = "put it on ext4, xfs, btrfs or tmpfs, with Linux 6.7 or later, or use userns='host'"
+    remedy = "put it on ext4, xfs or btrfs, with Linux 5.19 or later, or use userns='host'"
     return Unsupported("userns='auto'", missing, remedy)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ def test_each_claim_is_of_ids_that_nobody_else_has(tmp_path, registry):
     assert len(set(found)) == 5
     assert all((first - FIRST) % SIZE == 0 and FIRST <= first <= LAST for first in found)
     assert all(map(id_ranges.is_held, found, holders, [registry] * 5))
+
+
+def test_who_claims_at_once_gets_another_each(tmp_path, registry):
+    holders = [place(tmp_path, f"{number}-a") for number in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda holder: id_ranges.claim(holder, registry), holders))
+    assert len(set(found)) == 64
 
 
 def test_what_is_given_back_is_the_next_one_s(tmp_path, registry):
