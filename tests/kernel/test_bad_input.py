@@ -60,6 +60,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "stop_timeout": ("soon", [], True, "1y", float("nan")),
     "restart": ("sometimes", "always:3", "on-failure:-1", "on-failure:x", 5, []),
     "auto_remove": ("no", 1, []),
+    "best_effort": ("no", 1, []),
     "health": (5, "true", HealthCheck(test=("PING", "x")), HealthCheck(test=(), retries=-1)),
     "log": (
         5,
