@@ -112,8 +112,10 @@ def give_birth(
     try:
         if tools.joiner.ids is not None:
             from pyengine.containers.rootless import refuse_unmet
+            from pyengine.store.places import require_marks
 
             refuse_unmet(spec, has_cgroup=tools.hierarchy.v2 is not None)
+            require_marks(tools.layout.owners)
         policy, nodes = _devices(spec)
         if record.farm is not None:
             from pyengine.containers.farm import renew_work

@@ -12,7 +12,7 @@ from attrs import frozen
 from pyengine.containers.diagnosis import Cause, diagnose, diagnose_limit
 from pyengine.containers.house import House
 from pyengine.containers.sweeper import remove
-from pyengine.errors import InvalidRequest, Unsupported
+from pyengine.errors import InvalidRequest, StoreError, Unsupported
 from pyengine.linux import plan as p
 from pyengine.linux import seccomp, trial
 from pyengine.linux.capabilities import DEFAULT
@@ -20,6 +20,7 @@ from pyengine.linux.native_joiner import Joiner
 from pyengine.linux.plan import Step, texts
 from pyengine.linux.trial import HostLimits, Refusal
 from pyengine.model.capabilities import Capabilities, Feature
+from pyengine.store.places import require_marks
 
 _ESSENTIAL = frozenset(("mount", "overlay", "pid", "proc"))
 _LIMITS = {
@@ -114,7 +115,11 @@ def require(house: House, features: tuple[str, ...]) -> None:
 
 def _probe(house: House) -> Capabilities:
     host = trial.host_limits()
-    features = (*_kernel_features(house, host), *_cgroup_features(house, host), _subids(house, host))
+    features = (
+        *_kernel_features(house, host),
+        *_cgroup_features(house, host),
+        _subids(house, host),
+    )
     if not all(feature.works for feature in features if feature.name in _ESSENTIAL):
         tier = "none"
     elif host.user == 0:
@@ -139,7 +144,20 @@ def _kernel_features(house: House, host: HostLimits) -> Iterator[Feature]:
                 yield Feature(each.name, each.what, False, *cause, cost=each.cost)
                 continue
             refusal = trial.attempt(house.joiner, each.steps, each.unshare)
+            if each is overlay:
+                refusal = refusal or _no_marks(house)
             yield _feature(each.name, each.what, refusal, host, each.cost)
+
+
+def _no_marks(house: House) -> Refusal | None:
+    """Why layers would not do though they can be mounted."""
+    if house.joiner.ids is None:
+        return None
+    try:
+        require_marks(house.layout.owners)
+    except StoreError as error:
+        return Refusal("", 0, error.why, error.remedy)
+    return None
 
 
 def _feature(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from pyengine.errors import (
     EngineError,
@@ -82,6 +83,14 @@ def _workdir(number: int, step: Step, workdir: str) -> EngineError | None:
     return None if why is None else InvalidRequest("workdir", workdir, why=why)
 
 
+def _layers(number: int, step: Step, workdir: str) -> EngineError | None:
+    if number == errno.EINVAL and step.data and not step.target:
+        from pyengine.store.places import refuse_upper
+
+        return refuse_upper(os.path.dirname(os.fsdecode(step.data.rstrip(b"\0"))))
+    return _mount(number, step, workdir)
+
+
 def _mount(number: int, step: Step, workdir: str) -> EngineError | None:
     if number == errno.ENOENT and step.source:
         source = step.source.split("\0")[0]
@@ -134,7 +143,7 @@ _EXPLAINED = {
     "bind": _mount,
     "bind_at": _name_file,
     "mount": _mount,
-    "overlay": _mount,
+    "overlay": _layers,
     "borrow": _borrow,
     "sysctl": _sysctl,
     "rlimit": _rlimit,

@@ -292,7 +292,8 @@ def users_of(asked: str, host: HostFacts) -> str:
 @lru_cache(maxsize=64)
 def security_of(asked: SecurityOptions, host: HostFacts) -> Security:
     """What the programs may do; *privileged* lifts what was not asked for by itself (row C50)."""
-    held = host.held if asked.userns in ("", "host") else -1  # all there are, in its own user namespace
+    is_host_s = asked.userns in ("", "host")
+    held = host.held if is_host_s else -1  # all there are, in its own user namespace
     for name in asked.cap_add:
         if name != "ALL" and not held & mask((name,)):
             missing = "this process does not have it, so it cannot give it"

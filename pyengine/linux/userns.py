@@ -20,7 +20,6 @@ from pyengine.model.id_layouts import (
     keep_id,
     keep_own,
     lay_out,
-    nobody_is_me,
     root_is_me,
     spare_spans,
 )
@@ -33,15 +32,16 @@ MORE_IDS = "install newuidmap (uidmap), with ids for this user in /etc/subuid an
 def ids_for(mode: str, *, why_single: str = "") -> IdMaps:
     """The ids of this user's containers whose users are those of *mode*.
 
-    It is ``""``, ``keep-id`` or ``nomap``. With *why_single* there is one id only. Raises
+    It is ``""`` or ``keep-id``. With *why_single* there is one id only. Raises
     `Unsupported` where they need more than there are.
     """
     user, group = os.geteuid(), os.getegid()
     users, groups = ((), ()) if why_single else _more_ids(user, group)
-    if mode == "nomap" and not users:
-        raise Unsupported("userns='nomap'", f"there is nobody else: {why_single}", MORE_IDS)
     if mode == "nomap":
-        return lay_out(nobody_is_me(users), nobody_is_me(groups))
+        if not users:
+            raise Unsupported("userns='nomap'", f"there is nobody else: {why_single}", MORE_IDS)
+        missing = "who is nobody outside finds the way to its own root closed"
+        raise Unsupported("userns='nomap'", missing, "leave it out, or use userns='keep-id'")
     if mode:
         at_user, at_group = keep_id(mode)
         return lay_out(keep_own(user, users, at_user), keep_own(group, groups, at_group))

@@ -63,11 +63,6 @@ def keep_own(own: int, spare: tuple[Span, ...], at: int | None = None) -> Iterat
         inside += size
 
 
-def nobody_is_me(spare: tuple[Span, ...]) -> Iterator[IdRange]:
-    """The *spare* ones from root on; who one is oneself is nobody inside."""
-    yield from _from(0, spare)
-
-
 def _from(inside: int, spans: Iterable[Span]) -> Iterator[IdRange]:
     for start, size in spans:
         room = min(size, LARGEST_ID + 1 - inside)

@@ -28,8 +28,8 @@ class ContainerRecord:
     *layers* are its image's, *lowers* the same with one of ours on top that holds what every
     root needs; the topmost first, absolute paths of the host. *nested*: they lie below the last.
     *first_id* is the host's id of its root, where it has users of its own; 0: it has the host's.
-    *farm*: its root is that instead of one overlay. *born*: what it did when it was written down, if it was started right away; a state that is
-    written later holds instead.
+    *farm*: its root is that instead of one overlay. *born*: what it did when it was written
+    down, if it was started right away; a state that is written later holds instead.
     """
 
     spec: ContainerSpec

@@ -30,6 +30,7 @@ class Stranger:
     def __init__(self, directory: Path, user: int = USER, subids: str | None = None) -> None:
         self.user = user
         self._accounts = {} if subids is None else _write_accounts(directory, user, subids)
+        self.disks: dict[str, tuple[str, int]] = {}  # what else they see: a file system, flags
         self.home = directory / "home"
         self.library = directory / "library"
         for above in (directory, *directory.parents):
@@ -53,7 +54,7 @@ class Stranger:
         """Have them run *code*, in an environment that says no more than *env*."""
 
         def become() -> None:
-            _see_instead(self._accounts)
+            _see_instead(self._accounts, self.disks, self.user)
             os.setgroups([])
             os.setresgid(self.user, self.user, self.user)
             os.setresuid(self.user, self.user, self.user)
@@ -108,17 +109,20 @@ def _write_accounts(directory: Path, user: int, subids: str) -> dict[str, str]:
     return {f"/etc/{name}": str(place / name) for name in texts}
 
 
-def _see_instead(files: dict[str, str]) -> None:
+def _see_instead(files: dict[str, str], disks: dict[str, tuple[str, int]], user: int) -> None:
     """In a mount namespace of this process's own."""
-    if not files:
+    if not files and not disks:
         return
     libc = ctypes.CDLL(None, use_errno=True)
     recursive_private, bind, new_mounts = 0x4000 | 0x40000, 0x1000, 0x20000
     failed = libc.unshare(new_mounts) or libc.mount(b"none", b"/", None, recursive_private, None)
     for path, seen in files.items():
         failed = failed or libc.mount(os.fsencode(seen), os.fsencode(path), None, bind, None)
+    for path, (kind, flags) in disks.items():
+        failed = failed or libc.mount(b"disk", os.fsencode(path), kind.encode(), flags, None)
+        os.chown(path, user, user)
     if failed:
-        raise OSError(ctypes.get_errno(), "see other accounts")
+        raise OSError(ctypes.get_errno(), "see other accounts and disks")
 
 
 def _path() -> str:

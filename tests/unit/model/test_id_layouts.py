@@ -11,22 +11,12 @@ from pyengine.model.id_layouts import (
     keep_id,
     keep_own,
     lay_out,
-    nobody_is_me,
     root_is_me,
     spare_spans,
 )
 
 own = st.integers(0, 2**20)
 spans = st.lists(st.tuples(st.integers(0, 2**21), st.integers(1, 2**18)), max_size=6)
-
-
-def ids_in(ranges):
-    """Inside -> outside, of the first and the last of each range, and those beside them."""
-    found = {}
-    for each in ranges:
-        for at in {0, each.size // 2, each.size - 1}:
-            found[each.inside + at] = each.outside + at
-    return found
 
 
 def outside_of(ranges, number):
@@ -60,15 +50,6 @@ def test_who_keeps_their_id_has_it_inside_and_nobody_is_lost(given_spans, own, a
     assert sum(each.size for each in maps.users) == 1 + sum(size for _, size in spare)
     if spare and (own if at is None else at) != 0:
         assert outside_of(maps.users, 0) == spare[0][0]
-
-
-@given(spans.filter(bool), own)
-def test_for_nobody_ones_own_id_is_nowhere(given_spans, own):
-    spare = spare_spans(given_spans, own)
-    if spare:
-        maps = lay_out(nobody_is_me(spare), nobody_is_me(spare))
-        assert own not in ids_in(maps.users).values()
-        assert maps.has_user(0)
 
 
 def test_one_id_that_is_kept_is_the_only_one():
