@@ -159,6 +159,7 @@ def test_who_opens_the_root_next_buries_what_is_others(theirs, stranger, survivo
     assert told.returncode == -9, told.stderr
     assert theirs("engine.containers.list(); answer = 1") == 1
     assert survivors("sleep 47122") == []
+    assert not [name for name in os.listdir(stranger.home / "engine/owners") if "dead" in name]
 
 
 def _wait_for_the_guard(stranger: Stranger) -> None:
