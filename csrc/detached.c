@@ -1,5 +1,6 @@
 /* Mounts for the host program: they are nowhere in its mount namespace, and vanish with their fd. */
 #include "spawner.h"
+#include <stdlib.h>
 #include <linux/sched.h>
 
 int pe_empty_mount(void)
@@ -96,4 +97,45 @@ int pe_overlay(const char *lowers, int below, const char *upper, const char *wor
     int made = can_stay_nowhere(lowers) ? make_overlay(lowers, below, upper, work, flags) : -EINVAL;
 
     return made == -EINVAL ? on_spawner(overlay_on_thread, &wish) : made;
+}
+
+struct pe_overlaying {
+    struct job job;
+    struct layering wish;
+};
+
+static int overlay_job(void *arg, char *stack_top)
+{
+    const struct layering *wish = arg;
+    int made = can_stay_nowhere(wish->lowers)
+                   ? make_overlay(wish->lowers, wish->below, wish->upper, wish->work, wish->flags)
+                   : -EINVAL;
+
+    return made == -EINVAL ? overlay_on_thread(arg, stack_top) : made;
+}
+
+int pe_begin_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags,
+                     struct pe_overlaying **overlaying)
+{
+    struct pe_overlaying *begun = malloc(sizeof *begun);
+
+    if (!begun)
+        return -ENOMEM;
+    *begun = (struct pe_overlaying){
+        .job = {.work = overlay_job, .arg = &begun->wish},
+        .wish = {.lowers = lowers, .below = below, .upper = upper, .work = work, .flags = flags},
+    };
+    int answer = begin_job(&begun->job);
+    if (answer < 0)
+        free(begun);
+    *overlaying = answer < 0 ? NULL : begun;
+    return answer;
+}
+
+int pe_end_overlay(struct pe_overlaying *overlaying)
+{
+    int made = end_job(&overlaying->job);
+
+    free(overlaying);
+    return made;
 }

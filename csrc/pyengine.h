@@ -185,6 +185,12 @@ int pe_open_tree(int dirfd, const char *path, unsigned flags);
 int pe_map_ids(int mount, int users, int recursive); /* ids of its files, as those of *users* are mapped */
 int pe_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags);
 
+/* The same, made while the caller does something else; all it was given has to stay until it is ended. */
+struct pe_overlaying;
+int pe_begin_overlay(const char *lowers, int below, const char *upper, const char *work, uint64_t flags,
+                     struct pe_overlaying **overlaying);
+int pe_end_overlay(struct pe_overlaying *overlaying);
+
 /* files.c */
 int pe_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int pe_remove_tree(int dirfd, const char *name);

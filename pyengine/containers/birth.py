@@ -125,6 +125,7 @@ def give_birth(
             _prepare_root(home)
         if spec.mounts:
             prepare_mounts(spec, home)
+        users = _users(record, home, tools, opened)
         identity = _identity(record, home, tools.joiner, is_new=is_new)
         cgroup = Cgroup.create(
             tools.hierarchy,
@@ -137,18 +138,18 @@ def give_birth(
         if cgroup.enforced.unenforced:
             tools.caution(cgroup.enforced.unenforced)
         v2 = _kept_fd(cgroup.v2_fd(), opened)
-        users = _users(record, tools, opened)
         child = _conceive(spec, v2, tools, users)
         if tools.ranges is not None:
             opened.coming = tools.ranges.begin()
         try:
             around = prepare(record, home, tools, identity, nodes, cgroup, v2, users, opened)
             theirs, streams = _open_streams(spec, opened, tools)
+            plan = compile_plan(spec, around)
             if users is not None:
-                from pyengine.containers.own_users import serve
+                from pyengine.containers.own_users import serve, with_root
 
                 serve(record, child, theirs)
-            plan = compile_plan(spec, around)
+                plan = with_root(plan, around.root.made, opened)
             if child is None:
                 child = tools.joiner.spawn(plan, theirs)
             else:
@@ -178,13 +179,16 @@ def give_birth(
     return Born(child.pid, child.pidfd, started, streams, cgroup, identity)
 
 
-def _users(record: ContainerRecord, tools: Tools, opened: Open) -> NewUsers | None:
-    """The user namespace it will be born in, if that is its own."""
+def _users(record: ContainerRecord, home: Home, tools: Tools, opened: Open) -> NewUsers | None:
+    """The user namespace it will be born in, if that is its own; its root is begun."""
     if not record.first_id:
         return None
+    from pyengine.containers.own_users import mapped_root
+
     assert tools.ranges is not None
     users = tools.ranges.users_of(record.first_id)
     opened.fds += (users.users, users.network)
+    opened.root = mapped_root(record, home, users.users, opened.keep)
     return users
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+from attrs import evolve
 
 from pyengine.containers.privilege_steps import RLIMITS
 from pyengine.errors import KernelError, Unsupported
 from pyengine.linux import native
 from pyengine.linux.mounts import file_system_of
-from pyengine.linux.plan import OVERLAY_VOLATILE
+from pyengine.linux.plan import OVERLAY_VOLATILE, Plan
 from pyengine.linux.process import raise_limit, set_oom_score
 from pyengine.model.ids import IdMaps
 from pyengine.model.mounts import MountKind
@@ -23,6 +25,9 @@ from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import ContainerSpec
 from pyengine.store.id_ranges import SIZE
 from pyengine.store.layout import Home
+
+if TYPE_CHECKING:
+    from pyengine.containers.preparing import Open
 
 _HOST = "use userns='host' for it"
 
@@ -76,24 +81,31 @@ def mapped_root(
     home: Home,
     users: int,
     keep: Callable[[int], int],
-    *,
-    volatile: bool,
-) -> int:
+) -> native.Overlaying:
     """The container's root, mounted nowhere: its image's files belong to whom *users* maps.
 
     No file is touched: the layers are shown with other ids (mount_setattr(2)). What is written
-    belongs to the ids outside. What comes back, and all it took, is given to *keep*, for later:
-    to let go of a mount takes the kernel a while. Raises `Unsupported` where a file system knows
-    no such thing.
+    belongs to the ids outside. It is made while the caller goes on. All it took is given to
+    *keep*, for later: to let go of a mount takes the kernel a while. Raises `Unsupported` where
+    a file system knows no such thing.
     """
-    flags = OVERLAY_VOLATILE if volatile else 0
+    flags = OVERLAY_VOLATILE if record.spec.owner == "process" else 0  # it goes with this process
     lowers = tuple(_layer(path, users, keep) for path in record.lowers)
     below = -1
     if record.nested:
         nothing = keep(native.empty_mount())
         below = keep(native.overlay(lowers[-1:], below=nothing))
         lowers = lowers[:-1]
-    return keep(native.overlay(lowers, home.upper, home.work, flags, below=below))
+    return native.Overlaying(lowers, home.upper, home.work, flags, below)
+
+
+def with_root(plan: Plan, made: int | None, opened: Open) -> Plan:
+    """*plan*, whose fd number *made* is the root that *opened* has begun, once that is there."""
+    assert opened.root is not None
+    assert made is not None
+    root, opened.root = opened.root, None
+    fd = opened.keep(root.end())
+    return evolve(plan, fds=(*plan.fds[:made], fd, *plan.fds[made + 1 :]))
 
 
 def check_layers(layers: Iterable[str], users: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -11,6 +12,7 @@ from pyengine.containers.identity import Identity
 from pyengine.containers.mount_sources import open_source
 from pyengine.containers.name_files import hosts_of, resolv_of
 from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
+from pyengine.errors import KernelError
 from pyengine.linux import native, probe
 from pyengine.linux.cgroup import Cgroup
 from pyengine.linux.seccomp import filter_for
@@ -34,6 +36,7 @@ class Open:
 
     fds: list[int] = field(factory=list)
     coming: native.Child | None = None  # the users of the next container, not finished yet
+    root: native.Overlaying | None = None  # its own, not finished either
 
     def keep(self, fd: int) -> int:
         """Close *fd*, which comes back, with the others."""
@@ -41,7 +44,11 @@ class Open:
         return fd
 
     def close(self) -> None:
-        """Close them all."""
+        """Close them all, what is not finished first: it may need them."""
+        root, self.root = self.root, None
+        if root is not None:
+            with suppress(KernelError):
+                os.close(root.end())
         for fd in self.fds:
             os.close(fd)
         self.fds.clear()
@@ -100,9 +107,7 @@ def prepare(
         fds.append(opened.keep(ready))
         network = len(fds) - 1
     if users is not None:
-        from pyengine.containers.own_users import mapped_root
-
-        fds.append(mapped_root(record, home, users.users, opened.keep, volatile=volatile))
+        fds.append(-1)  # until it is there
         made = len(fds) - 1
     seccomp = spec.security.seccomp
     return Surroundings(

@@ -390,6 +390,26 @@ def overlay(
     return check(answer, f"mount an overlay of {lowers[0]}")
 
 
+class Overlaying:
+    """`overlay`, made while its caller does something else; `end` it, come what may."""
+
+    def __init__(
+        self, lowers: tuple[str, ...], upper: str, work: str, flags: int, below: int
+    ) -> None:
+        self._lower = lowers[0]
+        self._words = fsencode(texts(lowers) + "\0"), fsencode(upper), fsencode(work)
+        # what C keeps a pointer to has to stay where it is
+        self._kept = [ffi.from_buffer("char[]", word) for word in self._words]
+        self._made = ffi.new("struct pe_overlaying **")
+        names, over, beside = self._kept
+        answer = lib.pe_begin_overlay(names, below, over, beside, flags, self._made)
+        check(answer, f"mount an overlay of {self._lower}")
+
+    def end(self) -> int:
+        """The mount, by an fd. Raises `KernelError`."""
+        return check(lib.pe_end_overlay(self._made[0]), f"mount an overlay of {self._lower}")
+
+
 def empty_mount() -> int:
     """An empty read-only file system in memory, mounted nowhere: it vanishes with the fd."""
     return check(lib.pe_empty_mount(), "mount an empty file system")
