@@ -51,7 +51,8 @@ enum pe_op {
     PE_CTTY,          /* standard input becomes the controlling terminal of a session that has none */
     PE_ENTER,         /* the rest is a child's, in the pid namespace of a PE_SETNS, without the birth's fds */
     PE_REMOVE,        /* fd: a directory; target: a name in it, which goes with all below */
-    PE_DEVICE         /* source: a device of the host; flags: MOUNT_ATTR_*; target: a new name in `at` */
+    PE_DEVICE,        /* source: a device of the host; flags: MOUNT_ATTR_*; target: a new name in `at` */
+    PE_SOCKET         /* flags: a family: hand over a TCP socket of the network it is in, not blocking */
 };
 
 #define PE_BIND_RECURSIVE 0x100000000
@@ -119,7 +120,7 @@ struct pe_said {
     int step;  /* FAILED: index into the plan's steps, or an enum pe_stage */
     int error; /* FAILED: errno */
     int pid;   /* BORN; WAITS; USHER: who will give birth, and has to be reaped as well */
-    int fd;    /* BORN, USHER: its pidfd; TERMINAL: the master; else -1 */
+    int fd;    /* BORN, USHER: its pidfd; TERMINAL: the master, or PE_SOCKET's; else -1 */
 };
 
 struct pe_end {

@@ -184,6 +184,13 @@ static int step_pdeathsig(struct walker *walker, const struct pe_step *step)
     return TRY(SYS(ppoll, &owner, 1, &now, NULL, 0)) ? -ESRCH : 0;
 }
 
+static int step_socket(struct walker *walker, const struct pe_step *step)
+{
+    OWNED_FD made = (int)TRY(SYS(socket, step->flags, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+
+    return say(walker->report, &(struct pe_said){.word = PE_TERMINAL, .fd = made}) < 0 ? -EPIPE : 0;
+}
+
 static int step_enter(struct walker *walker, const struct pe_step *step)
 {
     (void)step;
@@ -235,6 +242,7 @@ static step_function *const functions[] = {
     [PE_CTTY] = step_ctty,
     [PE_ENTER] = step_enter,
     [PE_REMOVE] = step_remove,
+    [PE_SOCKET] = step_socket,
 };
 
 struct walker new_walker(const char *plan, const int *fds, int report)

@@ -282,6 +282,9 @@ class _PortObserver(_Observer):
     def _socket(self, family: socket.AddressFamily) -> socket.socket:
         if self.beside.spec.namespaces.network == "host":
             return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        joiner = self.beside.house.joiner
+        if joiner.ids is not None:
+            return socket.socket(fileno=joiner.socket_beside(self.beside.pidfd, family))
         return socket.socket(fileno=native.socket_beside(self.beside.pidfd, family))
 
     def is_answered(self, inside: socket.socket) -> bool:

@@ -31,13 +31,14 @@ from pyengine.linux.native import (
     program,
     wait,
 )
-from pyengine.linux.plan import NEWUSER, Plan, encode
+from pyengine.linux.plan import JOIN_TARGET, NEWNET, NEWUSER, Plan, Step, encode
 
 if TYPE_CHECKING:
     from pyengine.linux.id_helpers import Told
     from pyengine.model.ids import IdMaps
 
 _NOT_YET = Plan(())
+_NO_PROGRAM = ("/nonexistent-program-of-a-socket",)  # not to be there is how it ends
 
 _WAITS = 5  # of enum pe_word
 _USUAL, _ALL = mask(DEFAULT), 0xFFFFFFFFFFFFFFFF
@@ -60,6 +61,25 @@ class Joiner:
         outside = None if ids is None else _Process(_ALL)
         self._usual, self._any = _Process(_USUAL, ids, outside), _Process(_ALL, ids, outside)
         self._outside = outside or self._any
+
+    def socket_beside(self, pidfd: int, family: int) -> int:
+        """`native.socket_beside` for a process in a user namespace of ours, whoever made it."""
+        steps = (
+            Step("setns", fd=JOIN_TARGET, flags=NEWUSER | NEWNET, doing="join its network"),
+            Step("socket", flags=family, doing="make a socket there"),
+        )
+        plan = Plan(_NO_PROGRAM, parts=steps, target=pidfd, joined=NEWUSER | NEWNET)
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            child = self.spawn(plan, (null, null, null))
+        finally:
+            os.close(null)
+        failure = hear(child)
+        bury(child)
+        if child.terminal < 0:
+            assert failure is not None
+            raise failure.error()
+        return child.terminal
 
     def run(self, words: tuple[str, ...], env: tuple[str, ...], most: int) -> Told:
         """Run a program of the host's to its end, as root of our users; *most* bytes are heard."""
@@ -117,13 +137,15 @@ class Joiner:
         unshare: int = 0,
         bounds: int = _ALL,
         users: int = -1,
+        more: bool = False,
     ) -> Child:
         """Ask for a child that waits until it is told its plan; see `Plan` for what is asked.
 
-        With *users*, a user namespace by its fd, it is root of that one. `instruct` or
+        With *users*, a user namespace by its fd, it is root of that one. With *more* another is
+        asked for at once. `instruct` or
         `native.end` it: what the kernel has to do for it takes as long as most plans.
         """
-        return self._process(bounds).conceive(cgroup, unshare, users)
+        return self._process(bounds).conceive(cgroup, unshare, users, more)
 
     def _process(self, bounds: int, joined: int = 0) -> _Process:
         if joined & NEWUSER:
@@ -220,13 +242,13 @@ class _Process:
                 end(Child(-1, -1, report[0], plan))
             raise
 
-    def conceive(self, cgroup: int, unshare: int, users: int) -> Child:
+    def conceive(self, cgroup: int, unshare: int, users: int, more: bool) -> Child:
         """See `Joiner.conceive`."""
         birth = ffi.new("struct pe_birth *")
         birth.unshare, birth.cgroup = unshare, cgroup
 
         def ask(joiner: int, report: object) -> int:
-            answer: int = lib.pe_conceive(joiner, birth, users, report)
+            answer: int = lib.pe_conceive(joiner, birth, users, more, report)
             return answer
 
         return self.child(ask, _NOT_YET)
@@ -316,7 +338,7 @@ def _run(
     read, write = os.pipe2(os.O_CLOEXEC)
     with open(read, "rb") as output:
         try:
-            child = process.conceive(-1, 0, -1)
+            child = process.conceive(-1, 0, -1, False)
             try:
                 instruct(child, Plan(words, env), (null, write, write))
             except BaseException:

@@ -26,7 +26,7 @@ _OPS = (
     "unshare setns cgroup slave overlay mount bind bind_at borrow root mkdir mknod symlink "
     "write null mask readonly tty pivot readonly_root sysctl proc_write hostname domainname "
     "loopback rlimit keyring chdir umask setsid bound no_new_privs seccomp groups own_stdio "
-    "keepcaps ids caps pdeathsig null_stdin ctty enter remove device"
+    "keepcaps ids caps pdeathsig null_stdin ctty enter remove device socket"
 )
 OPS = {name: number for number, name in enumerate(_OPS.split(), start=1)}
 

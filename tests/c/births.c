@@ -153,7 +153,7 @@ TEST(the_step_that_fails_is_told)
 
 TEST(what_is_no_step_is_refused)
 {
-    static const uint32_t ops[] = {0, PE_DEVICE + 1, 0x7fffffff, 0xffffffff};
+    static const uint32_t ops[] = {0, PE_SOCKET + 1, 0x7fffffff, 0xffffffff};
 
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         struct pe_step step = {.op = ops[i]};
@@ -398,7 +398,7 @@ TEST(a_joiner_with_users_of_its_own_waits_for_their_ids)
     SAME(pe_hear(ends[0], &heard), 0);
     SAME(heard.word, PE_WAITS);
     SAME(heard.pid, joiner.pid);
-    SAME(write(ends[0], "\1", 1), 1); /* nobody has mapped any */
+    SAME(write(ends[0], "\3", 1), 1); /* nobody has mapped any */
     SAME(pe_hear(ends[0], &heard), 0);
     SAME(heard.word, PE_FAILED);
     CHECK(heard.error == EINVAL || heard.error == EPERM);

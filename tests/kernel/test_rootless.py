@@ -267,6 +267,18 @@ def test_nobody_is_there_who_is_not_them(theirs):
     assert told.startswith("Unsupported: userns='nomap' is not supported: there is nobody else: ")
 
 
+def test_a_start_returns_when_a_port_inside_is_open_and_answers(theirs):
+    code = """
+    from pyengine import ready
+    shell = "mkdir /w; echo hi > /w/x; sleep 0.2; exec httpd -f -p 8000 -h /w"
+    wanted = ready.port(8000) & ready.http("/x", port=8000)
+    container = engine.start(image, ["sh", "-c", shell], ready=wanted, timeout=20)
+    none = refused(lambda: engine.start(image, "sleep 100", ready=ready.port(8000), timeout=0.3))
+    answer = container.exec("wget -qO- http://127.0.0.1:8000/x").stdout, none.split(":")[0]
+    """.strip()
+    assert theirs(code) == ["hi\n", "NotReady"]
+
+
 def test_its_processes_are_found_without_a_cgroup(theirs):
     code = """
     container = engine.start(image, "sleep 47112")
