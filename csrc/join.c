@@ -93,14 +93,15 @@ static int close_report(struct report *ours, int answer, int *report)
     return answer;
 }
 
-int pe_conceive(int joiner, const struct pe_birth *birth, int users, int *report)
+int pe_conceive(int joiner, const struct pe_birth *birth, int users, int more, int *report)
 {
     struct report ours;
 
     TRY(open_report(&ours));
     struct join_request request = {.in_users = users >= 0};
     int answer = close_report(&ours, ask(joiner, birth, users, request, ours.tell), report);
-    SYS(sched_yield); /* a message wakes its reader up on our own processor, where it would wait for us */
+    if (!more)
+        SYS(sched_yield); /* a message wakes its reader up on our own processor, where it would wait for us */
     return answer;
 }
 

@@ -171,8 +171,9 @@ int pe_join(int joiner, const char *plan, size_t size, const struct pe_birth *bi
             uint64_t joined, int *report);
 
 /* The same in two steps, for a child of no target: it waits for its plan, which is made meanwhile.  With
- * *users*, a user namespace that has its ids, it is born as root of that one; else -1. */
-int pe_conceive(int joiner, const struct pe_birth *birth, int users, int *report);
+ * *users*, a user namespace that has its ids, it is born as root of that one; else -1.  With *more* another
+ * is asked for at once, and the joiner need not begin before. */
+int pe_conceive(int joiner, const struct pe_birth *birth, int users, int more, int *report);
 int pe_instruct(int report, const char *plan, size_t size, const struct pe_birth *birth);
 int pe_abandon(int report); /* there will be no plan */
 

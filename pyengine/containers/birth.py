@@ -207,6 +207,7 @@ def _conceive(
         # who enters a user namespace has all capabilities there to give away, whoever bears him
         bounds=mask(spec.security.capabilities) if users is None else 0,
         users=-1 if users is None else users.users,
+        more=tools.ranges is not None and tools.ranges.is_short,
     )
 
 

@@ -107,13 +107,18 @@ class UserRanges:
             return made
         return finish_users(begin_users(self._joiner), ids_from(first))
 
+    @property
+    def is_short(self) -> bool:
+        """Whether `begin` will begin: what a keeper starts has ranges of its own."""
+        return bool(self._ours) and len(self._made) < _READY
+
     def begin(self) -> native.Child | None:
         """Have the next one made, if there are not enough: `finish` or `native.end` it.
 
         Nothing is raised here, nor there: who needs one makes it, and is told then.
         """
-        if not self._ours or len(self._made) >= _READY:
-            return None  # what a keeper starts has ranges of its own
+        if not self.is_short:
+            return None
         try:
             return begin_users(self._joiner)
         except EngineError:

@@ -457,7 +457,7 @@ TEST(a_child_waits_for_its_plan)
     struct pe_birth birth = a_birth(-1);
     struct plan plan = a_plan(NULL, 0, RUNS("sh", "-c", "exit 7"));
 
-    SAME(pe_conceive(engine, &birth, -1, &child.report), 0);
+    SAME(pe_conceive(engine, &birth, -1, 0, &child.report), 0);
     struct pollfd of = {.fd = child.report};
     SAME(poll(&of, 1, 50), 0); /* it has neither failed nor become anything */
     SAME(pe_instruct(child.report, plan.bytes, plan.head.size, &birth), 0);
@@ -519,7 +519,7 @@ TEST(a_child_is_born_as_root_of_users_that_are_there_already)
     struct pe_end end;
 
     birth.unshare = CLONE_NEWPID;
-    SAME(pe_conceive(engine, &birth, users, &report), 0);
+    SAME(pe_conceive(engine, &birth, users, 0, &report), 0);
     SAME(pe_instruct(report, plan.bytes, plan.head.size, &birth), 0);
     do {
         SAME(pe_hear(report, &said), 0);
@@ -546,7 +546,7 @@ TEST(who_cannot_be_born_among_some_users_says_so)
     struct pe_said said;
     int words[3] = {0};
 
-    SAME(pe_conceive(engine, &birth, null, &report), 0);
+    SAME(pe_conceive(engine, &birth, null, 0, &report), 0);
     do {
         SAME(pe_hear(report, &said), 0);
         words[said.word == PE_FAILED ? 0 : said.word == PE_USHER ? 1 : 2]++;
@@ -572,7 +572,7 @@ TEST(a_child_without_a_plan_leaves)
     struct pe_end end;
     int engine = a_joiner(&joiner), report;
 
-    SAME(pe_conceive(engine, &birth, -1, &report), 0);
+    SAME(pe_conceive(engine, &birth, -1, 0, &report), 0);
     SAME(pe_abandon(report), 0);
     SAME(pe_hear(report, &said), 0);
     SAME(said.word, PE_BORN);
@@ -593,7 +593,7 @@ TEST(a_child_that_is_told_nonsense_says_so)
 
     memset(nonsense, 0x11, sizeof nonsense);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        SAME(pe_conceive(engine, &birth, -1, &child.report), 0);
+        SAME(pe_conceive(engine, &birth, -1, 0, &child.report), 0);
         SAME(send(child.report, nonsense, (size_t)sizes[i], 0), sizes[i]);
         struct fate fate = fate_of(&child);
         SAME(fate.said.word, PE_FAILED);
