@@ -18,8 +18,9 @@ from pathlib import Path
 from attrs import frozen
 
 import pyengine
-from benchmarks.bundle import config, oci_seccomp
+from benchmarks.bundle import config, oci_seccomp, without_root
 from benchmarks.limit import timer
+from benchmarks.nobody import Nobody
 from pyengine.linux.capabilities import DEFAULT
 from pyengine.linux.hierarchy import parse_mounts
 
@@ -70,6 +71,17 @@ class Crun:
     def timed(self, *words: str) -> list[str]:
         """The contestant that runs a command of crun's."""
         return self._out_of_sight(timer(self._command(*words)))
+
+    def timed_without_root(self, who: Nobody, bundle: str) -> list[str]:
+        """The contestant that runs *bundle* as *who*, whom it is given."""
+        config_file = Path(bundle, "config.json")
+        spec = without_root(json.loads(config_file.read_text()), who.user)
+        config_file.write_text(json.dumps(spec))
+        who.give(self.directory)
+        words = ("--root", str(self.directory / "state"), "--cgroup-manager", "disabled", "run")
+        # no newuidmap is found, and so none is tried in vain
+        command = ["env", "PATH=/nowhere", *timer([self.path, *words, "--bundle", bundle, "run"])]
+        return self._out_of_sight(who.command(command))
 
     def do(self, *words: str) -> None:
         """Run a command of crun's once."""
