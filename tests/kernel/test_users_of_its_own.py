@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -185,6 +186,18 @@ def test_it_makes_no_device_and_finds_those_that_all_have(engine, image):
     told = engine.run(image, ["sh", "-c", lines], cap_add=["MKNOD"])
     assert told.stdout == "2\n"
     assert told.stderr.count("Operation not permitted") == 2
+
+
+def test_a_device_in_its_image_is_of_no_use(engine, rootfs, tmp_path):
+    place = tmp_path / "image"
+    shutil.copytree(rootfs, place, symlinks=True)
+    os.mknod(place / "zero", 0o20666, os.makedev(1, 5))
+    os.chmod(place / "zero", 0o666)
+    argv = ["head", "-c", "2", "/zero"]
+    assert engine.run(f"rootfs:{place}", argv, userns="host").stdout_bytes == b"\0\0"
+    told = engine.run(f"rootfs:{place}", argv)
+    assert told.stdout_bytes == b""
+    assert "Permission denied" in told.stderr
 
 
 def test_its_programs_have_docker_s_capabilities_and_filter(engine, image):
