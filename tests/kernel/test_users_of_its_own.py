@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import pyengine
-from pyengine import InvalidRequest, Unsupported
+from pyengine import InvalidRequest, KernelError, Unsupported
+from pyengine.linux import native
 from pyengine.store import id_ranges
 
 pytestmark = pytest.mark.kernel
@@ -377,6 +379,20 @@ def test_files_whose_ids_cannot_be_shown_otherwise_are_named(engine, image, root
         assert engine.run(f"rootfs:{merged}", "true", userns="host").exit_code == 0
     finally:
         subprocess.run(["umount", merged], check=True)
+
+
+def test_whether_it_can_be_had_is_found_out_by_trying(engine, tmp_path, monkeypatch):
+    assert engine.capabilities()["own-ids"].works
+
+    def refuse(*_):
+        raise KernelError(errno.EINVAL, "map the ids of a mount")
+
+    monkeypatch.setattr(native, "map_ids", refuse)  # as a file system does that cannot
+    with pyengine.Engine(root=tmp_path / "other") as other:
+        found = other.capabilities()["own-ids"]
+    assert not found.works
+    assert f"at {tmp_path}/other" in found.why
+    assert "userns='host'" in found.remedy
 
 
 # --- ranges ---
