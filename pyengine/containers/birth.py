@@ -112,7 +112,7 @@ def give_birth(
     try:
         if tools.joiner.ids is not None:
             from pyengine.containers.rootless import refuse_unmet
-            from pyengine.store.places import require_marks
+            from pyengine.containers.writable import require_marks
 
             refuse_unmet(spec, has_cgroup=tools.hierarchy.v2 is not None)
             require_marks(tools.layout.owners)

@@ -12,6 +12,7 @@ from attrs import frozen
 from pyengine.containers.diagnosis import Cause, diagnose, diagnose_limit
 from pyengine.containers.house import House
 from pyengine.containers.sweeper import remove
+from pyengine.containers.writable import require_marks
 from pyengine.errors import EngineError, InvalidRequest, StoreError, Unsupported
 from pyengine.linux import plan as p
 from pyengine.linux import seccomp, trial
@@ -20,7 +21,6 @@ from pyengine.linux.native_joiner import Joiner
 from pyengine.linux.plan import Step, texts
 from pyengine.linux.trial import HostLimits, Refusal
 from pyengine.model.capabilities import Capabilities, Feature
-from pyengine.store.places import require_marks
 
 _ESSENTIAL = frozenset(("mount", "overlay", "pid", "proc"))
 _LIMITS = {

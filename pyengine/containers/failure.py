@@ -85,7 +85,7 @@ def _workdir(number: int, step: Step, workdir: str) -> EngineError | None:
 
 def _layers(number: int, step: Step, workdir: str) -> EngineError | None:
     if number == errno.EINVAL and step.data and not step.target:
-        from pyengine.store.places import refuse_upper
+        from pyengine.containers.writable import refuse_upper
 
         return refuse_upper(os.path.dirname(os.fsdecode(step.data.rstrip(b"\0"))))
     return _mount(number, step, workdir)

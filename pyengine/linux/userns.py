@@ -25,7 +25,10 @@ from pyengine.model.id_layouts import (
 )
 from pyengine.model.ids import IdMaps, text_of
 
-MORE_IDS = "install newuidmap (uidmap), with ids for this user in /etc/subuid and /etc/subgid"
+MORE_IDS = (
+    "install newuidmap (uidmap), with ids for this user in /etc/subuid and /etc/subgid "
+    "(pyengine doctor says what lacks)"
+)
 """What gives a user more ids than one."""
 
 
