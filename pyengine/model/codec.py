@@ -93,6 +93,9 @@ def _plain_reader(kind: Any) -> Callable[[Any], Any]:
 
 
 def _tuple_reader(args: tuple[Any, ...]) -> Callable[[Any], Any]:
+    if args == (str, ...):  # most of a record is such: all of them are looked at in one go
+        return _texts
+
     def read(plain: Any) -> Any:
         if not isinstance(plain, list):
             raise TypeError(f"{plain!r} is no list")
@@ -104,6 +107,14 @@ def _tuple_reader(args: tuple[Any, ...]) -> Callable[[Any], Any]:
         return tuple(_reader(arg)(each) for arg, each in zip(args, plain, strict=True))
 
     return read
+
+
+def _texts(plain: Any) -> Any:
+    if not isinstance(plain, list):
+        raise TypeError(f"{plain!r} is no list")
+    if not {str}.issuperset(map(type, plain)):
+        raise TypeError(f"{plain!r} are not all texts")
+    return tuple(plain)
 
 
 def _value_reader(kind: Any) -> Callable[[Any], Any]:

@@ -57,10 +57,15 @@ def read(path: str, kind: type[T]) -> T | None:
         return None
     except OSError as error:
         refuse(path, error)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
             raise StoreError(path, "is not a regular file", "move it away")
-        data = file.read(_LARGEST)
+        data = os.read(fd, min(found.st_size, _LARGEST))  # it does not grow: see `write`
+    except OSError as error:
+        refuse(path, error)
+    finally:
+        os.close(fd)
     try:
         plain: Any = json.loads(data)
         version = plain.pop("version")
