@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         WrongState,
     )
     from pyengine.events import EventStream
+    from pyengine.lease import Lease
     from pyengine.model.capabilities import Capabilities, Feature
     from pyengine.model.change import Change, ChangeKind
     from pyengine.model.event import Event
@@ -82,6 +83,7 @@ _ROOMS = {
         "Unauthorized Unsupported VolumeNotFound WrongState"
     ),
     "pyengine.events": "EventStream",
+    "pyengine.lease": "Lease",
     "pyengine.model.capabilities": "Capabilities Feature",
     "pyengine.model.change": "Change ChangeKind",
     "pyengine.model.event": "Event",
@@ -136,6 +138,7 @@ __all__ = [
     "InputWriter",
     "InvalidRequest",
     "KernelError",
+    "Lease",
     "LimitNotEnforced",
     "LogConfig",
     "LogLine",

@@ -30,6 +30,7 @@ from pyengine.store.layout import Layout
 if TYPE_CHECKING:
     import logging
 
+    from pyengine.lease import Lease
     from pyengine.model.capabilities import Capabilities
 
 __all__ = ["ContainerCollection", "Engine", "PruneReport"]
@@ -237,6 +238,41 @@ class Engine:
         container_id = starting.create_and_start(self._house, asked, timeout=timeout)
         return Container(container_id, self._house)
 
+    def shared(
+        self,
+        name: str,
+        image: str,
+        command: object = None,
+        *,
+        ready: object = None,
+        timeout: float | None = None,
+        **options: object,
+    ) -> Lease:
+        """Hold the container called *name*, which all processes that ask for it share.
+
+        Whoever comes first makes and starts it; each waits until *ready*, a condition of
+        `pyengine.ready`, is true, *timeout* seconds at most. It is removed when the last has let
+        go: by `Lease.release`, by closing the engine, or by its end, SIGKILL included. One that
+        has ended by itself is made anew for who asks next.
+
+        *options* are those of the reference, but for ``owner``, ``restart``, ``auto_remove`` and
+        ``stdin``, the same for everybody. Raises as `start`, `InvalidRequest` for other options
+        than it has, and `AlreadyExists` where *name* is that of a container that is not shared.
+
+        >>> import pyengine
+        >>> with pyengine.Engine() as engine:                     # doctest: +SKIP
+        ...     with engine.shared("db", "rootfs:/srv/db") as db:
+        ...         db.exec(["psql", "-c", "select 1"])
+        """
+        from pyengine.containers import sharing
+        from pyengine.lease import Lease
+
+        if "owner" in options:
+            why = "it outlives its maker as long as somebody holds it"
+            raise InvalidRequest("owner", options["owner"], why=why, expected="nothing")
+        asked = self._options(image, command, {**options, "name": name, "owner": "none"})
+        return Lease(self._house, sharing.acquire(self._house, asked, ready, timeout))
+
     def create(self, image: str, command: object = None, **options: object) -> Container:
         """Make a container that does not run yet. As `run`."""
         record = making.create(self._house, self._options(image, command, options))
@@ -339,6 +375,10 @@ class Engine:
 
 def close_house(house: House) -> None:
     """End what belongs to this process; once, and never in a fork of it."""
+    if house.leases:
+        from pyengine.containers.sharing import release_all
+
+        release_all(house)
     if house.begin_close():
         try:
             ending.close(house)

@@ -97,6 +97,16 @@ def _attach(house: House, request: Request, _fds: list[int]) -> Answer:
     return {"pid": running.born.pid if running is not None else 0}, (theirs.detach(),)
 
 
+def _watch(house: House, request: Request, _fds: list[int]) -> Answer:
+    """See to what an owner shares with others when its process has ended."""
+    if not house.keeps:
+        raise InvalidRequest("watch", "a process", expected="a keeper")
+    from pyengine.containers import sharing
+
+    sharing.watch(house, str(request.fields.get("owner")))
+    return {}, ()
+
+
 _ERRANDS: dict[str, Callable[[House, Request, list[int]], Answer]] = {
     "ping": _ping,
     "start": _start,
@@ -104,6 +114,7 @@ _ERRANDS: dict[str, Callable[[House, Request, list[int]], Answer]] = {
     "resize": _resize,
     "exec": _exec,
     "attach": _attach,
+    "watch": _watch,
 }
 
 

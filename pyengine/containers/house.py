@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyengine.containers.health import Checks
     from pyengine.containers.restarting import Delay
     from pyengine.containers.running import Running
+    from pyengine.containers.sharing import Held
     from pyengine.containers.user_ranges import UserRanges
     from pyengine.linux.native_joiner import Joiner
     from pyengine.model.capabilities import Capabilities
@@ -66,6 +67,8 @@ class House:
         self.delays: dict[str, Delay] = {}  # of containers that start again by themselves
         self.checks: dict[str, Checks] = {}  # of containers that are asked whether they are well
         self.alarms = Alarms()
+        self.leases: set[Held] = set()  # of containers that we share with others
+        self.watched: set[str] = set()  # owners who may hold some, and whose end a keeper awaits
         self._expected: dict[str, list[Expecting]] = {}
         self.logger: logging.Logger | None = None
         self.capabilities: Capabilities | None = None  # of this host, once somebody has asked
@@ -109,7 +112,7 @@ class House:
             if self._is_open:
                 return
             owners.prepare(self.layout)
-            left_alone = recovery.recover(self.layout, self.hierarchy)
+            left_alone = recovery.recover(self.layout, self.hierarchy, self.tell)
             self._is_open = True
         if left_alone and not self.keeps:
             self._call_keeper()

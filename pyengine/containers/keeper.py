@@ -213,11 +213,12 @@ def _leave_starter() -> None:
 
 
 def _open(house: House) -> Desk:
-    from pyengine.containers import adopting
+    from pyengine.containers import adopting, sharing
 
     house.enter()
     _open_door(house)
     adopting.adopt_all(house)
+    sharing.watch_all(house)
     house.open_desk()
     desk = house.desk
     if desk is None:

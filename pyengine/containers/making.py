@@ -34,8 +34,10 @@ class Draft:
     has_name: bool  # whether its name is claimed
 
 
-def create(house: House, options: ContainerOptions) -> ContainerRecord:
-    """Make a container that does not run yet.
+def create(
+    house: House, options: ContainerOptions, prepare: Callable[[Home], None] | None = None
+) -> ContainerRecord:
+    """Make a container that does not run yet; *prepare* its directory before that is true.
 
     Raises `InvalidRequest`, `ImageNotFound`, `AlreadyExists` (its name), `StoreError`; then
     nothing of it is left.
@@ -46,6 +48,8 @@ def create(house: House, options: ContainerOptions) -> ContainerRecord:
         raise InvalidRequest("stdin", options.stdin, why=why, expected=remedy)
     drafted = draft(house, options)
     try:
+        if prepare is not None:
+            prepare(drafted.home)
         return publish(house, drafted)
     except BaseException:
         withdraw(house, drafted)
@@ -90,9 +94,7 @@ def draft(house: House, options: ContainerOptions) -> Draft:
     return drafted
 
 
-def publish(
-    house: House, drafted: Draft, born: ContainerState | None = None
-) -> ContainerRecord:
+def publish(house: House, drafted: Draft, born: ContainerState | None = None) -> ContainerRecord:
     """Make the container true. A generated name is drawn again if somebody was quicker.
 
     *born*: what it does already.

@@ -25,6 +25,11 @@ the guard of a dead keeper, and no container    it keeps descriptors for nobody 
 that could need what it keeps                                                       away
 a container's directory without a record        it was being made, or removed       removed
 a name whose container is gone                  its container was removed           given back
+two names of a container                        it was being renamed                the one that it
+                                                                                    says is kept
+streams of a container that does not run        it ended, and so did its keeper     removed
+a shared container that does not run, and no    its last holder was killed before    removed
+holder who lives                                it ran
 a layer with a dot in its name                  it was being made                   it goes with age
 a range of ids whose holder is gone             its container was removed           given back
 anything else                                   it is not ours                      nothing
@@ -36,9 +41,11 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from typing import Protocol
 
 from attrs import evolve
 
+from pyengine.containers import leftovers
 from pyengine.containers.removing import remove_tree
 from pyengine.errors import EngineError, KernelError, StoreError
 from pyengine.linux.cgroup import Cgroup, Hierarchy
@@ -65,10 +72,21 @@ _ABANDONED = 60.0
 """Seconds after which a directory that was being made is nobody's any more."""
 
 
-def recover(layout: Layout, hierarchy: Hierarchy) -> bool:
+LIVELY = frozenset((Status.RUNNING, Status.PAUSED, Status.RESTARTING))
+"""What a container may say that it does as long as somebody watches it."""
+
+
+class Tell(Protocol):
+    """Who is told what has happened to a container."""
+
+    def __call__(self, action: str, record: ContainerRecord, **more: str) -> object: ...
+
+
+def recover(layout: Layout, hierarchy: Hierarchy, tell: Tell = lambda *_, **__: None) -> bool:
     """Put right what dead processes have left. Safe to be killed in, and to run at once in many.
 
-    Whether there are containers that only the next keeper can take on.
+    *tell* hears of what ends with that, and of what is removed: at least once; of what a guard
+    has buried nobody hears. Whether there are containers that only the next keeper can take on.
     """
     gone = False
     for name, lock in owners.orphans(layout, _lives):
@@ -78,17 +96,22 @@ def recover(layout: Layout, hierarchy: Hierarchy) -> bool:
                 gone = True
         finally:
             os.close(lock)
-    gone = _sweep_hidden(layout, hierarchy) or gone
+    gone = _sweep_hidden(layout, hierarchy, tell) or gone
     _sweep_levels(hierarchy)
     _sweep_layers(layout)
-    if gone:
-        _sweep_names(layout)
+    leftovers.sweep_names(layout, somebody_died=gone)
     _sweep_ids()
     _sweep_desks(layout)
     watchers: dict[str, bool] = {}
     orphaned = False
+    lively = set()
     for container_id in owners.containers_of(layout, STEADY):
-        orphaned = settle(layout, hierarchy, container_id, watchers) or orphaned
+        status = settle(layout, hierarchy, container_id, watchers, tell)
+        if status is not None:
+            lively.add(container_id)
+            orphaned = orphaned or status
+    leftovers.sweep_streams(layout, lively)
+    leftovers.sweep_unheld(layout, lively, lambda owner: watcher_lives(layout, owner))
     if not orphaned:
         _sweep_doors(layout)
     return orphaned
@@ -116,13 +139,19 @@ def _hide(layout: Layout, name: str) -> None:
         return
 
 
-def _bury(layout: Layout, hierarchy: Hierarchy, name: str) -> None:
+def _bury(layout: Layout, hierarchy: Hierarchy, name: str, tell: Tell) -> None:
     levels = Cgroup.levels(hierarchy, name.removeprefix(owners.DEAD))
     for level in levels:  # first, with one write: it also ends who is being born just now
         level.kill()
     for container_id in owners.containers_of(layout, name):
-        if parent := _cgroup_parent(layout, name, container_id):
-            end_cgroup(hierarchy, container_id, parent)
+        record = _record(layout, name, container_id)
+        if record is None:  # damaged: then it is where containers are by default
+            continue
+        if record.spec.cgroup_parent:
+            end_cgroup(hierarchy, container_id, record.spec.cgroup_parent)
+        if _ran(layout, name, container_id, record):
+            tell("die", record, exitCode=str(UNKNOWN_EXIT))
+        tell("destroy", record)
     for level in levels:
         level.remove()
     parent_fd = os.open(layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -132,12 +161,20 @@ def _bury(layout: Layout, hierarchy: Hierarchy, name: str) -> None:
         os.close(parent_fd)
 
 
-def _cgroup_parent(layout: Layout, owner: str, container_id: str) -> str:
+def _record(layout: Layout, owner: str, container_id: str) -> ContainerRecord | None:
     try:
-        record = records.read(layout.home(owner, container_id).record, ContainerRecord)
-    except StoreError:  # damaged: then it is where containers are by default
-        return ""
-    return record.spec.cgroup_parent if record is not None else ""
+        return records.read(layout.home(owner, container_id).record, ContainerRecord)
+    except StoreError:
+        return None
+
+
+def _ran(layout: Layout, owner: str, container_id: str, record: ContainerRecord) -> bool:
+    """Whether it was alive when its owner was killed."""
+    try:
+        state = records.read(layout.home(owner, container_id).state, ContainerState)
+    except StoreError:
+        return False
+    return (state or record.born or ContainerState()).status in LIVELY
 
 
 def end_cgroup(hierarchy: Hierarchy, container_id: str, parent: str, level: str = "") -> None:
@@ -149,27 +186,31 @@ def end_cgroup(hierarchy: Hierarchy, container_id: str, parent: str, level: str 
 
 def is_orphaned(layout: Layout, state: ContainerState) -> bool:
     """Whether it says of a container that a keeper watches it who is gone."""
-    lively = Status.RUNNING, Status.PAUSED, Status.RESTARTING
-    return state.kept and state.status in lively and not watcher_lives(layout, state.watcher)
+    return state.kept and state.status in LIVELY and not watcher_lives(layout, state.watcher)
 
 
 def settle(
-    layout: Layout, hierarchy: Hierarchy, container_id: str, watchers: dict[str, bool]
-) -> bool:
+    layout: Layout,
+    hierarchy: Hierarchy,
+    container_id: str,
+    watchers: dict[str, bool],
+    tell: Tell = lambda *_, **__: None,
+) -> bool | None:
     """Mark a detached container as exited, if it says it runs and nobody watches it.
 
-    Whether it is left to the next keeper. *watchers* remembers who lives.
+    `None` where it does not run (any more); else whether it is left to the next keeper.
+    *watchers* remembers who lives.
     """
     home = layout.home(STEADY, container_id)
     if not os.path.exists(home.record):
         _remove_half_made(layout, container_id)
-        return False
+        return None
     try:
         state = records.read(home.state, ContainerState) or ContainerState()
-    except EngineError:
+    except EngineError:  # nobody knows: what is its is not touched
         return False
-    if state.status not in (Status.RUNNING, Status.PAUSED, Status.RESTARTING):
-        return False
+    if state.status not in LIVELY:
+        return None
     if state.watcher not in watchers:
         watchers[state.watcher] = watcher_lives(layout, state.watcher)
     if watchers[state.watcher]:
@@ -178,8 +219,9 @@ def settle(
         return True
     if state.status is Status.RESTARTING:  # nothing runs, and how it ended is known
         records.write(home.state, evolve(state, status=Status.EXITED, watcher=""))
-        return False
-    parent = _cgroup_parent(layout, STEADY, container_id)
+        return None
+    record = _record(layout, STEADY, container_id)
+    parent = record.spec.cgroup_parent if record is not None else ""
     end_cgroup(hierarchy, container_id, parent, state.watcher)
     exited = evolve(
         state,
@@ -191,7 +233,9 @@ def settle(
         error=UNWATCHED,
     )
     records.write(home.state, exited)
-    return False
+    if record is not None:
+        tell("die", record, exitCode=str(UNKNOWN_EXIT))
+    return None
 
 
 def _remove_half_made(layout: Layout, container_id: str) -> None:
@@ -205,7 +249,7 @@ def _remove_half_made(layout: Layout, container_id: str) -> None:
         os.close(parent)
 
 
-def _sweep_hidden(layout: Layout, hierarchy: Hierarchy) -> bool:
+def _sweep_hidden(layout: Layout, hierarchy: Hierarchy, tell: Tell) -> bool:
     """Owner directories of the dead, and those that never came to be; whether there were any."""
     found = [
         name
@@ -215,7 +259,7 @@ def _sweep_hidden(layout: Layout, hierarchy: Hierarchy) -> bool:
     ]
     for name in found:
         try:
-            _bury(layout, hierarchy, name)
+            _bury(layout, hierarchy, name, tell)
         except KernelError:  # another process, or its guard, is at it too
             _await_removal(layout, name)
     return bool(found)
@@ -248,13 +292,6 @@ def _remove(directory: str, name: str) -> None:
         return
     finally:
         os.close(fd)
-
-
-def _sweep_names(layout: Layout) -> None:
-    for name in os.listdir(layout.names):
-        holder = owners.holder_of(layout, name)
-        if holder is not None and owners.is_gone(layout, *holder):
-            owners.release_name(layout, name, *holder)
 
 
 def _sweep_ids() -> None:

@@ -100,7 +100,7 @@ def _settled_state(house: House, container_id: str) -> ContainerState:
     if state.status is Status.RESTARTING and (
         not recovery.watcher_lives(house.layout, state.watcher)
     ):
-        recovery.recover(house.layout, house.hierarchy)
+        recovery.recover(house.layout, house.hierarchy, house.tell)
         state = house.catalog.state(container_id)
     return state
 
@@ -245,7 +245,7 @@ def _wait_recorded(house: House, container_id: str, pid: int, deadline: float | 
     if state.status not in ALIVE or state.pid != pid:
         return True
     if not state.kept:
-        recovery.recover(house.layout, house.hierarchy)
+        recovery.recover(house.layout, house.hierarchy, house.tell)
         return True
     from pyengine.containers import keeper
 

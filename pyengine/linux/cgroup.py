@@ -142,7 +142,7 @@ class Cgroup:
             return made
         path = f"{above}/{name}"
         try:
-            os.mkdir(path, 0o755)
+            files.make(path)
         except FileExistsError:
             raise AlreadyExists("cgroup", path) from None
         except OSError as error:
@@ -357,7 +357,7 @@ class Cgroup:
             try:
                 if not self.hierarchy.is_prepared(tree + above):
                     self.hierarchy.prepare(tree, above)
-                os.mkdir(path, 0o755)
+                files.make(path)
             except FileExistsError:
                 raise AlreadyExists("cgroup", path) from None
             except OSError as error:

@@ -130,6 +130,18 @@ def wait_for_event(path: str, key: str, value: int, timeout: float) -> bool:
         os.close(handle)
 
 
+def make(path: str) -> None:
+    """Make a cgroup that everybody may look into, whatever the host program's umask is.
+
+    Raises `OSError`.
+    """
+    os.mkdir(path, _MODE)
+    os.chmod(path, _MODE)
+
+
+_MODE = 0o755
+
+
 def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
     """Ask *condition* again and again, at growing distances, at most *timeout* seconds.
 

@@ -109,7 +109,7 @@ class Delegation:
         if not _members(directory):
             return
         if not os.path.isdir(leaf):  # one that was killed may have left it
-            os.mkdir(leaf, 0o755)
+            files.make(leaf)
         self._moved.append(True)
         _move_all(directory, leaf)
 

@@ -240,7 +240,7 @@ def _unescaped(path: str) -> str:
 
 def _make(path: str) -> bool:
     try:
-        os.mkdir(path, 0o755)
+        files.make(path)
     except FileExistsError:
         return False
     except OSError as error:

@@ -31,6 +31,11 @@ class Home:
         return f"{self.path}/health.json"
 
     @property
+    def leases(self) -> str:
+        """Who holds it, where several processes share it: see `store.leases`."""
+        return f"{self.path}/leases"
+
+    @property
     def upper(self) -> str:
         """Its writable layer."""
         return f"{self.path}/upper"
@@ -78,7 +83,7 @@ class Layout:
 
     @property
     def names(self) -> str:
-        """A link for each container's name, to ``OWNER/ID`` or to its record: that makes it unique."""
+        """A link for each name, to ``OWNER/ID`` or to its record, which makes it unique."""
         return f"{self.root}/names"
 
     @property

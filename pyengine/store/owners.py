@@ -111,7 +111,10 @@ def orphans(layout: Layout, is_alive: Any) -> Iterator[tuple[str, int]]:
         except OSError:
             continue
         if _is_locked(fd):
-            owner = records.read(f"{path}/owner.json", Owner)
+            try:
+                owner = records.read(f"{path}/owner.json", Owner)
+            except StoreError:  # somebody holds it, and nobody knows who that is
+                owner = None
             if owner is None or is_alive(owner):
                 os.close(fd)
                 continue

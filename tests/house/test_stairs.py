@@ -17,7 +17,7 @@ STAIRS = [
     {"images", "networks", "volumes"},
     {"containers"},
     {"build"},
-    {"container", "process", "image", "network", "volume", "ready"},
+    {"container", "lease", "process", "image", "network", "volume", "ready"},
     {"engine"},
     {"default"},
     {"front"},

@@ -10,12 +10,10 @@ import os
 import platform
 
 import pytest
+from order import assert_order, cgroups
 from support import faults
 
 import pyengine
-from pyengine import NotFound
-from pyengine.linux.cgroup_names import PARENT, is_branch
-from pyengine.linux.hierarchy import Hierarchy
 
 pytestmark = [
     pytest.mark.kernel,
@@ -76,36 +74,6 @@ def lived(root, image, code, kill_at=None):
     return faults.run_until(
         PROGRAM, root, image, code, *given, kill_at=kill_at, interesting=interesting
     )
-
-
-def cgroups():
-    """The cgroups of containers, whoever's they are."""
-    host = Hierarchy.probe()
-    found = set()
-    for tree in {host.v2, *host.v1.values()} - {None}:
-        for path, _, _ in os.walk(f"{tree}{PARENT}"):
-            if path != tree + PARENT and not is_branch(os.path.basename(path)):
-                found.add(path)
-    return found
-
-
-def assert_order(root, image, before):
-    """Every promise that holds of a root holds of this one."""
-    with pyengine.Engine(root=root) as engine:
-        for container in engine.containers.list(all=True):
-            assert container.inspect().spec.owner == "none"  # others died with their process
-            assert container.status == "created"
-            container.remove()
-        for name in ("one", "two", "other"):
-            with pytest.raises(NotFound):
-                engine.containers.get(name)
-        assert engine.run(image, ["echo", "ok"], name="one").stdout == "ok\n"
-    assert cgroups() - before == set()
-    # what was being made (".new-") is not told from what another makes just now: it goes with age
-    owners = [name for name in os.listdir(f"{root}/owners") if not name.startswith(".new-")]
-    assert set(owners) <= {"none"}
-    assert os.listdir(f"{root}/names") == []
-    assert not os.path.isdir(f"{root}/owners/none") or os.listdir(f"{root}/owners/none") == []
 
 
 CONTAINED = ("create", "start", "start a created one")

@@ -239,7 +239,8 @@ def test_it_is_root_of_what_it_has_and_of_nothing_else(theirs):
 
 def test_what_it_gives_away_stays_its_own_and_who_it_cannot_become_it_is_told(theirs):
     code = """
-    shell = "chown 33:44 /tmp && chown -h 5 /bin/sh && chgrp 7 /etc && stat -c %u:%g /tmp /bin/sh /etc"
+    shell = "chown 33:44 /tmp && chown -h 5 /bin/sh && chgrp 7 /etc"
+    shell += " && stat -c %u:%g /tmp /bin/sh /etc"
     container = engine.start(image, "sleep 100")
     words = ["sh", "-c", shell + "; chown 0:0 /missing || echo told; su app -c id || echo refused"]
     answer = [one.stdout.split() for one in (engine.run(image, words), container.exec(words))]

@@ -1,4 +1,4 @@
-"""A program whose calls that change the world are counted, and that is killed at one of them."""
+"""A program whose calls that change the world are counted; at one it is killed, or one fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from attrs import define, frozen
 
@@ -93,6 +94,13 @@ class Outcome:
     said: str
 
 
+Errors = Callable[[Call], int]
+"""The error that a call gets; 0: it goes on."""
+
+Who = Callable[[int], bool]
+"""Whether a process, by its pid, is one whose calls count."""
+
+
 def run_until(
     code: str,
     *arguments: str,
@@ -104,6 +112,28 @@ def run_until(
 
     Only calls of the program itself count, between its `BEGIN` and its `END`; those of its
     children go on. Answers when nobody is left that was under the filter.
+    """
+    with watched(
+        code, *arguments, kill_at=kill_at, interesting=interesting, timeout=timeout
+    ) as outcome:
+        return outcome
+
+
+@contextmanager
+def watched(
+    code: str,
+    *arguments: str,
+    kill_at: int | None = None,
+    fail: Errors | None = None,
+    who: Who | None = None,
+    interesting: Callable[[Call], bool],
+    timeout: float = 60.0,
+) -> Iterator[Outcome]:
+    """As `run_until`; inside the program has ended, but others who are under its filter may live
+    until this is over.
+
+    With *fail* the call is not the end of anybody: it gets that error. *who* tells whose calls
+    count instead of the program's own.
     """
     ours, theirs = socket.socketpair()
     command = [programs.build("faults"), str(theirs.fileno()), sys.executable, "-c", code]
@@ -119,14 +149,17 @@ def run_until(
     listener = _take(victim.pid, struct.unpack("=i", ours.recv(4))[0])
     ours.send(b"go")
     ours.close()
-    judge = _Judge(listener, victim, kill_at, interesting)
+    judge = _Judge(listener, victim, kill_at, interesting, fail, who)
     listening = threading.Thread(target=judge.serve)
     listening.start()
-    said, _ = victim.communicate(timeout=timeout)
-    listening.join(timeout)
-    assert not listening.is_alive(), "somebody who was under the filter has not ended"
-    os.close(listener)
-    return Outcome(judge.calls, judge.killed_at, victim.returncode, said)
+    try:
+        said, _ = victim.communicate(timeout=timeout)
+        yield Outcome(judge.calls, judge.killed_at, victim.returncode, said)
+    finally:
+        victim.kill()
+        listening.join(timeout)
+        assert not listening.is_alive(), "somebody who was under the filter has not ended"
+        os.close(listener)
 
 
 def _take(pid: int, number: int) -> int:
@@ -149,7 +182,11 @@ class _Judge:
         victim: subprocess.Popen[str],
         kill_at: int | None,
         interesting: Callable[[Call], bool],
+        fail: Errors | None,
+        who: Who | None,
     ) -> None:
+        self._fail = fail
+        self._who = who
         self.calls: list[str] = []
         self.killed_at: str | None = None
         self._listener = listener
@@ -179,19 +216,24 @@ class _Judge:
 
     def _judge(self, call: Call) -> int:
         """The error that it gets, or 0."""
-        if call.pid != self._victim.pid and not _is_thread_of(call.pid, self._victim.pid):
+        is_its_own = call.pid == self._victim.pid or _is_thread_of(call.pid, self._victim.pid)
+        if not is_its_own and (self._who is None or not self._who(call.pid)):
             return 0
         paths = call.paths()
-        if paths and paths[-1] in (BEGIN, END):
+        if is_its_own and paths and paths[-1] in (BEGIN, END):
             self._counting = paths[-1] == BEGIN
             return errno.EEXIST
+        if is_its_own is not (self._who is None):
+            return 0
         if not self._counting or self.killed_at is not None:
             return 0
         if call.number in _ALWAYS or self._interesting(call):
-            if len(self.calls) == self._kill_at:
-                self.killed_at = str(call)
-                self._victim.send_signal(signal.SIGKILL)
             self.calls.append(str(call))
+            if len(self.calls) - 1 == self._kill_at:
+                self.killed_at = str(call)
+                if self._fail is not None:
+                    return self._fail(call)
+                os.kill(call.pid, signal.SIGKILL)
         return 0
 
 

@@ -1,0 +1,119 @@
+"""Names, streams and shares of containers that somebody left behind when he was killed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from pyengine.containers import streams
+from pyengine.containers.removing import remove_tree
+from pyengine.errors import StoreError
+from pyengine.model.record import ContainerRecord
+from pyengine.store import leases, owners, records
+from pyengine.store.layout import STEADY, Layout
+
+
+def sweep_names(layout: Layout, *, somebody_died: bool) -> None:
+    """Give back names of containers that are gone, and second names of those that are there.
+
+    A `rename` that was killed half-way leaves both; which of them counts the record says.
+    """
+    holders: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in os.listdir(layout.names):
+        holder = owners.holder_of(layout, name)
+        if holder is not None:
+            holders[holder].append(name)
+    for holder, names in holders.items():
+        if len(names) > 1:
+            _settle_names(layout, holder, names)
+        elif somebody_died and owners.is_gone(layout, *holder):
+            owners.release_name(layout, names[0], *holder)
+
+
+def _settle_names(layout: Layout, holder: tuple[str, str], names: list[str]) -> None:
+    if owners.is_gone(layout, *holder):
+        for name in names:
+            owners.release_name(layout, name, *holder)
+        return
+    home = layout.home(*holder)
+    with _tried(home.path) as is_ours:
+        if not is_ours:  # somebody renames it just now
+            return
+        try:
+            record = records.read(home.record, ContainerRecord)
+        except StoreError:  # damaged: then nobody knows
+            return
+        if record is not None and record.spec.name in names:
+            for name in names:
+                if name != record.spec.name:
+                    owners.release_name(layout, name, *holder)
+
+
+def sweep_streams(layout: Layout, lively: Collection[str]) -> None:
+    """Remove the streams of containers that do not run, of which *lively* are the ids."""
+    try:
+        found = os.listdir(os.path.dirname(layout.streams("")))
+    except FileNotFoundError:
+        return
+    for container_id in found:
+        if container_id in lively or len(container_id) != 64:
+            continue
+        home = layout.home(STEADY, container_id)
+        if not os.path.isdir(home.path):
+            streams.remove(layout, container_id)
+            continue
+        with _tried(home.path) as is_ours:  # or it may be starting just now
+            if is_ours and not _is_lively(home.state):
+                streams.remove(layout, container_id)
+
+
+def sweep_unheld(layout: Layout, lively: Collection[str], is_alive: Callable[[str], bool]) -> None:
+    """Remove shared containers that do not run, and that nobody who *is_alive* holds."""
+    for container_id in owners.containers_of(layout, STEADY):
+        home = layout.home(STEADY, container_id)
+        if container_id in lively or not os.path.isdir(home.leases):
+            continue
+        with _tried(home.path) as is_ours:  # or somebody is about to hold it
+            if is_ours and not _is_lively(home.state) and not leases.holders(home, is_alive):
+                _remove(f"{layout.owners}/{STEADY}", container_id)
+
+
+def _remove(directory: str, name: str) -> None:
+    parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_tree(parent, name)
+    finally:
+        os.close(parent)
+
+
+def _is_lively(path: str) -> bool:
+    from pyengine.containers.recovery import LIVELY
+    from pyengine.model.state import ContainerState
+
+    try:
+        state = records.read(path, ContainerState)
+    except StoreError:  # damaged: nobody knows
+        return True
+    return state is not None and state.status in LIVELY
+
+
+@contextmanager
+def _tried(path: str) -> Iterator[bool]:
+    """Hold the lock of the container at *path*, unless somebody else does."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(fd)
