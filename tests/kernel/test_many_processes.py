@@ -133,7 +133,7 @@ LIFE = ["create", "start", "kill", "die"]
 
 
 def in_time(events, number):
-    """The next *number* of them as they happened: each process tells its own when it comes to it."""
+    """The next *number* of them, as they happened: each process tells its own a little later."""
     told = [next(events) for _ in range(number)]
     return [event.action for event in sorted(told, key=lambda event: event.time)]
 
