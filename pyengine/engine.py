@@ -11,27 +11,28 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import frozen
 
-from pyengine.container import Container
-from pyengine.containers import ending, looking, making, running_once, starting
+from pyengine.containers import ending, looking
 from pyengine.containers.house import House
 from pyengine.errors import ContainerNotFound, InvalidRequest, NotFound, Unsupported
 from pyengine.events import EventStream
 from pyengine.model.event import FilterTexts
 from pyengine.model.filters import LIST_FILTERS, PRUNE_FILTERS, ContainerFilter
 from pyengine.model.info import ContainerInfo
-from pyengine.model.options import ContainerOptions
-from pyengine.model.options_security import userns as parse_userns
 from pyengine.model.options_words import flag, integer
-from pyengine.model.result import Result
 from pyengine.model.state import Status
 from pyengine.model.system import EngineInfo, VersionInfo
 from pyengine.store.layout import Layout
 
+# What makes and starts containers is imported by those who do: who only lists them, as a command
+# line does again and again, would wait for it most of the time.
 if TYPE_CHECKING:
     import logging
 
+    from pyengine.container import Container
     from pyengine.lease import Lease
     from pyengine.model.capabilities import Capabilities
+    from pyengine.model.options import ContainerOptions
+    from pyengine.model.result import Result
 
 __all__ = ["ContainerCollection", "Engine", "PruneReport"]
 
@@ -78,7 +79,7 @@ class ContainerCollection:
         *filters* are Docker's (row O21), such as ``{"label": "tier=db", "status": "exited"}``;
         a filter of state asks for all. Raises `InvalidRequest` for others.
         """
-        return [Container(info.id, self._house) for info in self.infos(all, filters, limit)]
+        return [_handle(self._house, info.id) for info in self.infos(all, filters, limit)]
 
     def get(self, name_or_id: str) -> Container:
         """The container with this name, id, or unique beginning of an id.
@@ -86,7 +87,7 @@ class ContainerCollection:
         Raises `ContainerNotFound`.
         """
         self._house.enter()
-        return Container(self._house.catalog.find(name_or_id), self._house)
+        return _handle(self._house, self._house.catalog.find(name_or_id))
 
     def prune(self, filters: FilterTexts | None = None) -> PruneReport:
         """Remove every container that does not run (row O33); *filters*: label, label!, until."""
@@ -109,6 +110,8 @@ class ContainerCollection:
 
     def __contains__(self, container: object) -> bool:
         """Whether a container with this name or id, or this handle, is there."""
+        from pyengine.container import Container
+
         wanted = container.id if isinstance(container, Container) else container
         if not isinstance(wanted, str) or not wanted:
             return False
@@ -174,7 +177,7 @@ class Engine:
         if log_level is not None and log_level not in _LEVELS:
             raise InvalidRequest("log_level", log_level, expected=", ".join(_LEVELS))
         self._owner = owner
-        self._userns = parse_userns(userns)
+        self._userns = _parse_userns(userns) if userns != "" else ""
         self._best_effort = flag(best_effort, "best_effort")
         self._house = House(Layout.of(root, run_root))
         if log_level is not None:
@@ -211,6 +214,8 @@ class Engine:
         of the reference. Raises `InvalidRequest` before anything is made, `ImageNotFound`,
         `ExecutableNotFound`, `NotExecutable`, `AlreadyExists`, `KernelError`, `Unsupported`.
         """
+        from pyengine.containers import running_once
+
         asked = self._options(image, command, options)
         result = running_once.run(self._house, asked, timeout=timeout, keep=keep)
         return result.check() if check else result
@@ -234,9 +239,11 @@ class Engine:
             from pyengine.containers.readiness import create_and_await
 
             container_id = create_and_await(self._house, asked, ready, timeout)
-            return Container(container_id, self._house)
-        container_id = starting.create_and_start(self._house, asked, timeout=timeout)
-        return Container(container_id, self._house)
+        else:
+            from pyengine.containers.starting import create_and_start
+
+            container_id = create_and_start(self._house, asked, timeout=timeout)
+        return _handle(self._house, container_id)
 
     def shared(
         self,
@@ -275,8 +282,10 @@ class Engine:
 
     def create(self, image: str, command: object = None, **options: object) -> Container:
         """Make a container that does not run yet. As `run`."""
+        from pyengine.containers import making
+
         record = making.create(self._house, self._options(image, command, options))
-        return Container(record.spec.id, self._house)
+        return _handle(self._house, record.spec.id)
 
     def _options(self, image: str, command: object, options: dict[str, object]) -> ContainerOptions:
         if self._owner != "process":
@@ -285,6 +294,8 @@ class Engine:
             options["userns"] = self._userns
         if self._best_effort:
             options.setdefault("best_effort", True)
+        from pyengine.model.options import ContainerOptions
+
         return ContainerOptions.from_keywords(image, command, **options)
 
     def pull(self, reference: str, **options: object) -> NoReturn:
@@ -384,6 +395,18 @@ def close_house(house: House) -> None:
             ending.close(house)
         finally:
             house.end_close()
+
+
+def _handle(house: House, container_id: str) -> Container:
+    from pyengine.container import Container
+
+    return Container(container_id, house)
+
+
+def _parse_userns(given: object) -> str:
+    from pyengine.model.options_security import userns
+
+    return userns(given)
 
 
 def _logger(level: str) -> logging.Logger:
