@@ -310,7 +310,7 @@ void bury(struct ward *ward, int64_t patience)
     /* out of sight first: nobody shall see half of it */
     SYS(renameat2, ward->owners, ward->name, ward->owners, hidden(ward, name), 0);
     if (end_cgroups(ward, deadline))
-        return; /* as long as its directory is there, openers of the root will try again */
+        return;           /* as long as its directory is there, openers of the root will try again */
     if (ward->users >= 0) /* who made it may do all there, whatever his own id is */
         SYS(setns, ward->users, CLONE_NEWUSER);
     remove_patiently(ward, ward->owners, name, deadline);
