@@ -12,7 +12,7 @@ from pyengine.containers.looking import cgroup_of, end_of, status_of
 from pyengine.containers.running import Running
 from pyengine.containers.userns_mode import take_users_back
 from pyengine.containers.waiting import ALIVE, LIVELY, PATIENCE, wait_end
-from pyengine.errors import ContainerNotFound, StoreError, TimedOut, WrongState
+from pyengine.errors import ContainerNotFound, KernelError, StoreError, TimedOut, WrongState
 from pyengine.linux import process
 from pyengine.model.record import ContainerRecord
 from pyengine.model.signals import SIGKILL, parse_signal
@@ -28,7 +28,7 @@ def record_end(house: House, running: Running) -> None:
         health.end(house, spec.id)
     if running.cgroup.v2_path is None:
         house.guard.drop(id(running))
-    running.cgroup.remove()
+    _remove_cgroup(house, running)
     if house.keeps:
         from pyengine.containers import handover
 
@@ -46,6 +46,15 @@ def record_end(house: House, running: Running) -> None:
         return
     if house.running.get(spec.id) is running:  # it may have been started again
         del house.running[spec.id]
+
+
+def _remove_cgroup(house: House, running: Running) -> None:
+    """Whatever keeps it there, how the program ended is told; its level is swept later."""
+    try:
+        running.cgroup.remove()
+    except KernelError as error:
+        if house.logger is not None:
+            house.logger.warning("container %s: %s", running.spec.id[:12], error)
 
 
 def _write_end(house: House, running: Running) -> bool:

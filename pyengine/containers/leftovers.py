@@ -16,7 +16,7 @@ from pyengine.store import leases, owners, records
 from pyengine.store.layout import STEADY, Layout
 
 
-def sweep_names(layout: Layout, *, somebody_died: bool) -> None:
+def sweep_names(layout: Layout) -> None:
     """Give back names of containers that are gone, and second names of those that are there.
 
     A `rename` that was killed half-way leaves both; which of them counts the record says.
@@ -29,7 +29,7 @@ def sweep_names(layout: Layout, *, somebody_died: bool) -> None:
     for holder, names in holders.items():
         if len(names) > 1:
             _settle_names(layout, holder, names)
-        elif somebody_died and owners.is_gone(layout, *holder):
+        elif owners.is_gone(layout, *holder):
             owners.release_name(layout, names[0], *holder)
 
 

@@ -88,18 +88,16 @@ def recover(layout: Layout, hierarchy: Hierarchy, tell: Tell = lambda *_, **__: 
     *tell* hears of what ends with that, and of what is removed: at least once; of what a guard
     has buried nobody hears. Whether there are containers that only the next keeper can take on.
     """
-    gone = False
     for name, lock in owners.orphans(layout, _lives):
         try:
             if name != STEADY:  # out of sight first: nobody shall see half of it
                 _hide(layout, name)
-                gone = True
         finally:
             os.close(lock)
-    gone = _sweep_hidden(layout, hierarchy, tell) or gone
+    _sweep_hidden(layout, hierarchy, tell)
     _sweep_levels(hierarchy)
     _sweep_layers(layout)
-    leftovers.sweep_names(layout, somebody_died=gone)
+    leftovers.sweep_names(layout)
     _sweep_ids()
     _sweep_desks(layout)
     watchers: dict[str, bool] = {}
@@ -249,8 +247,8 @@ def _remove_half_made(layout: Layout, container_id: str) -> None:
         os.close(parent)
 
 
-def _sweep_hidden(layout: Layout, hierarchy: Hierarchy, tell: Tell) -> bool:
-    """Owner directories of the dead, and those that never came to be; whether there were any."""
+def _sweep_hidden(layout: Layout, hierarchy: Hierarchy, tell: Tell) -> None:
+    """Owner directories of the dead, and those that never came to be."""
     found = [
         name
         for name in os.listdir(layout.owners)
@@ -262,7 +260,6 @@ def _sweep_hidden(layout: Layout, hierarchy: Hierarchy, tell: Tell) -> bool:
             _bury(layout, hierarchy, name, tell)
         except KernelError:  # another process, or its guard, is at it too
             _await_removal(layout, name)
-    return bool(found)
 
 
 def _await_removal(layout: Layout, name: str) -> None:

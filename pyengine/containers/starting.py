@@ -102,6 +102,8 @@ def _try(house: House, record: ContainerRecord, home: Home, state: ContainerStat
     try:
         running = _begin(house, record, home, state, Wishes())
     except EngineError as error:
+        if house.delays:  # before it is told
+            restarting.forget(house, record.spec.id)
         _record_failure(house, record, state, error)
         raise
     house.tell("start", record)
