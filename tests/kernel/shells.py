@@ -28,7 +28,7 @@ def ready(engine: Engine, image: str, script: str, **options: object) -> Contain
 
 def first_words(container: Container) -> bytes:
     """The first line of its log, once it is there."""
-    with closing(container.follow_logs(timeout=10)) as lines:
+    with closing(container.follow_logs(timeout=60)) as lines:
         return next(lines).data
 
 

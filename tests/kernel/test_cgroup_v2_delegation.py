@@ -191,9 +191,8 @@ def test_a_container_in_another_scope_of_the_same_user_is_found_and_ended(delega
         os.mkdir(f"{delegated}/{name}")
         give(f"{delegated}/{name}")
         os.setxattr(f"{delegated}/{name}", "user.delegate", b"1")
-    os.makedirs(f"{delegated}/one.scope/pyengine/default-x/box")
-    for path in cgroup_files.tree(f"{delegated}/one.scope/pyengine"):
-        give(path)
+    box = f"{delegated}/one.scope/pyengine/default-x/box"
+    as_nobody(lambda: os.makedirs(box))
 
     def end(pid):
         host = fresh()
@@ -203,6 +202,6 @@ def test_a_container_in_another_scope_of_the_same_user_is_found_and_ended(delega
         found.wait_empty()
         return [missed, found.v2_path, found.processes()]
 
-    with somebody(f"{delegated}/one.scope/pyengine/default-x/box") as pid:
+    with somebody(box) as pid:
         told = as_nobody(lambda: end(pid), f"{delegated}/two.scope")
-    assert told == [None, f"{delegated}/one.scope/pyengine/default-x/box", []]
+    assert told == [None, box, []]
