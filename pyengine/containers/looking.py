@@ -22,6 +22,7 @@ from pyengine.model.spec import ContainerSpec
 from pyengine.model.state import ContainerState, Status
 from pyengine.model.stats import Stats
 from pyengine.store import records
+from pyengine.store.layout import Home
 
 
 def state_of(house: House, container_id: str) -> ContainerState:
@@ -115,7 +116,16 @@ def inspect(house: House, container_id: str, *, size: bool = False) -> Container
         root=home.upper,
         size=_size(home.upper) if size else None,
         health=health_of(house, record.spec, state) if record.spec.health is not None else None,
+        holders=_holders(house, home) if os.path.isdir(home.leases) else None,
     )
+
+
+def _holders(house: House, home: Home) -> tuple[int, ...]:
+    """The pids of those who share it: the directory of an owner begins with his."""
+    from pyengine.store import leases
+
+    found = leases.holders(home, lambda owner: recovery.watcher_lives(house.layout, owner))
+    return tuple(sorted({int(owner.partition("-")[0]) for owner in found}))
 
 
 def health_of(house: House, spec: ContainerSpec, state: ContainerState) -> Health | None:

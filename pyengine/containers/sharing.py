@@ -34,6 +34,7 @@ from pyengine.errors import (
     EngineClosed,
     ForeignProcess,
     InvalidRequest,
+    TimedOut,
     WrongState,
 )
 from pyengine.linux.process import has_ended, open_process
@@ -70,7 +71,9 @@ def acquire(
     terms = _terms(options)
     while True:
         held = _hold(house, options, terms)
-        if held is None:
+        if held is None:  # somebody makes it just now, or removes it
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimedOut(f"waiting for container {options.name!r}", timeout or 0.0)
             continue
         try:
             _start(house, held.container_id)

@@ -60,6 +60,8 @@ def to_docker(info: ContainerInfo) -> dict[str, Any]:
     }
     if info.size is not None:
         found["SizeRw"] = info.size
+    if info.holders is not None:  # docker knows no such thing
+        found["Holders"] = list(info.holders)
     return found
 
 

@@ -96,3 +96,12 @@ def test_a_public_name_brings_its_module_when_it_is_used():
         "pyengine.EngineError; assert 'pyengine.errors' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], cwd=HOME, check=True)
+
+
+def test_who_only_lists_containers_imports_nothing_that_starts_them():
+    code = "import sys, pyengine.engine, pyengine.cli.listing; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True
+    )
+    workshops = {f"pyengine.containers.{name}" for name in ("birth", "compile", "making", "spec")}
+    assert workshops & set(done.stdout.split()) == set()

@@ -18,7 +18,7 @@ from strangers import Stranger
 from support.keepers import awaited, end_keeper, kill_keeper
 
 import pyengine
-from pyengine import AlreadyExists, ContainerNotFound, InvalidRequest, NotReady, ready
+from pyengine import AlreadyExists, ContainerNotFound, InvalidRequest, NotReady, TimedOut, ready
 
 pytestmark = pytest.mark.kernel
 
@@ -196,6 +196,37 @@ def test_what_cannot_be_shared_is_refused(engine, image, options):
     with pytest.raises((InvalidRequest, TypeError)):
         engine.shared("db", image, SCRIPT, **options)
     assert engine.containers.list(all=True) == []
+
+
+def test_inspect_tells_who_holds_it(engine, image, strangers):
+    one, other = strangers
+    one.ask(SHARED)
+    db = engine.containers.get("db")
+    assert db.inspect().holders == (one.pid,)
+    other.ask(SHARED)
+    both = sorted((one.pid, other.pid))
+    assert db.inspect().to_docker()["Holders"] == both
+    one.kill()
+    assert db.inspect().holders == (other.pid,)
+    engine.create(image, "true", name="alone")
+    alone = engine.containers.get("alone").inspect()
+    assert alone.holders is None
+    assert "Holders" not in alone.to_docker()
+
+
+def test_who_waits_for_somebody_who_stands_still_waits_no_longer_than_asked(
+    engine, image, strangers
+):
+    one, _ = strangers
+    one.ask("exec('import signal; from pyengine.containers import making')")
+    one.ask("setattr(making, 'publish', lambda *_: print('here', flush=True) or signal.pause())")
+    one.tell(SHARED)
+    assert one.hear() == "here"  # its name is claimed, and nobody can find it yet
+    with pytest.raises(TimedOut, match="'db'"):
+        engine.shared("db", image, SCRIPT, timeout=0.1)
+    one.kill()
+    with engine.shared("db", image, SCRIPT) as db:
+        assert db.status == "running"
 
 
 # --- pytest -n 8 ---
