@@ -266,22 +266,25 @@ def test_what_only_its_own_process_can_do_is_refused_where_it_cannot_be_asked(th
         theirs.start()
 
 
+def _how_it_ended(container):
+    """How who waits hears of a container whose process was killed: who opens the root tells how
+    it ended, but a guard, who is mostly quicker, buries without a word.
+    """
+    try:
+        return container.wait(timeout=20).exit_code
+    except ContainerNotFound:
+        return "gone"
+
+
 def test_who_waits_for_another_s_container_hears_of_its_process_s_death(theirs, stranger):
     lines = theirs.follow_logs(timeout=20)
     assert next(lines).data == b"up\n"
     found = []
-
-    def wait():
-        try:
-            found.append(theirs.wait(timeout=20))
-        except ContainerNotFound:
-            found.append("gone")
-
-    waiting = threading.Thread(target=wait)
+    waiting = threading.Thread(target=lambda: found.append(_how_it_ended(theirs)))
     waiting.start()
     stranger.kill()
     waiting.join(20)
-    assert found == ["gone"]
+    assert found[0] in (137, "gone")
     assert list(lines) == []
 
 
@@ -334,8 +337,7 @@ def test_a_lock_that_another_holds_is_waited_for_no_longer_than_it_lives(strange
     with pytest.raises(TimedOut):
         theirs.wait(timeout=0.05)
     stranger.kill()
-    with pytest.raises(ContainerNotFound):
-        theirs.wait(timeout=10)
+    assert _how_it_ended(theirs) in (137, "gone")
 
 
 def test_staged_layers_and_levels_of_cgroups_of_the_dead_are_cleared_up(root, image):
