@@ -13,7 +13,14 @@ from pyengine.containers import packets
 from pyengine.containers.desk_protocol import HELLO_TIME, REQUEST_TIME, Request
 from pyengine.containers.house import House
 from pyengine.containers.remote import RemoteProgram
-from pyengine.errors import InvalidRequest, NotPermitted, StoreError, TimedOut, Unsupported
+from pyengine.errors import (
+    EngineError,
+    InvalidRequest,
+    NotPermitted,
+    StoreError,
+    TimedOut,
+    Unsupported,
+)
 from pyengine.store.layout import Layout
 
 KEEPER = "keeper"
@@ -103,31 +110,28 @@ class _SentAwayError(Exception):
 
 def _connect(layout: Layout, name: str, path: str) -> Line | None:
     try:
-        place = os.open(layout.desks, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    try:
-        line.settimeout(HELLO_TIME)
-        # a socket's name has room for 108 bytes (unix(7)), a root may have a longer one
-        line.connect(f"/proc/self/fd/{place}/{name}")
-        _check_peer(path, os.fstat(place).st_uid, packets.peer_uid(line))
-        return Line(line, path, _greet(line, layout, path))
-    except (FileNotFoundError, ConnectionRefusedError):
-        line.close()
+        line, holder = packets.dial(layout.desks, name, HELLO_TIME)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return None
     except OSError as error:
+        raise _refusal(path, error) from error
+    try:
+        _check_peer(path, holder, packets.peer_uid(line))
+        return Line(line, path, _greet(line, layout, path))
+    except OSError as error:
         line.close()
-        if isinstance(error, NotPermitted):
+        if isinstance(error, EngineError):
             raise
-        if isinstance(error, TimeoutError):
-            raise StoreError(path, "its owner does not answer", "see what it does") from error
-        raise StoreError(path, error.strerror or str(error), "see what is there") from error
+        raise _refusal(path, error) from error
     except BaseException:
         line.close()
         raise
-    finally:
-        os.close(place)
+
+
+def _refusal(path: str, error: OSError) -> StoreError:
+    if isinstance(error, TimeoutError):
+        return StoreError(path, "its owner does not answer", "see what it does")
+    return StoreError(path, error.strerror or str(error), "see what is there")
 
 
 def _check_peer(path: str, holder: int, peer: int) -> None:

@@ -20,7 +20,7 @@ from pyengine.containers.spares import Spares
 from pyengine.containers.surroundings import DeviceNode
 from pyengine.containers.sweeper import remove
 from pyengine.errors import EngineError, ImageNotFound
-from pyengine.linux import native, probe
+from pyengine.linux import native, native_mounts, probe
 from pyengine.linux.capabilities import mask
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.device_filter import DevicePolicy, device_policy
@@ -292,15 +292,15 @@ def root_fd(record: ContainerRecord, home: Home) -> int:
     Raises `KernelError`.
     """
     if not record.nested:
-        return native.overlay((home.upper, *record.lowers))
+        return native_mounts.overlay((home.upper, *record.lowers))
     *above, last = record.lowers
-    nothing = native.empty_mount()
+    nothing = native_mounts.empty_mount()
     try:
-        inner = native.overlay((last,), below=nothing)
+        inner = native_mounts.overlay((last,), below=nothing)
     finally:
         os.close(nothing)
     try:
-        return native.overlay((home.upper, *above), below=inner)
+        return native_mounts.overlay((home.upper, *above), below=inner)
     finally:
         os.close(inner)
 

@@ -11,12 +11,12 @@ from pyengine.containers.house import House
 from pyengine.containers.looking import cgroup_of, end_of, status_of
 from pyengine.containers.running import Running
 from pyengine.containers.userns_mode import take_users_back
-from pyengine.containers.waiting import ALIVE, LIVELY, PATIENCE, wait_end
+from pyengine.containers.waiting import PATIENCE, wait_end
 from pyengine.errors import ContainerNotFound, KernelError, StoreError, TimedOut, WrongState
 from pyengine.linux import process
 from pyengine.model.record import ContainerRecord
 from pyengine.model.signals import SIGKILL, parse_signal
-from pyengine.model.state import Status
+from pyengine.model.state import ALIVE, LIVELY, Status
 
 
 def record_end(house: House, running: Running) -> None:

@@ -112,19 +112,11 @@ def close_door(layout: Layout, owner: str, door: socket.socket) -> None:
 def visit(layout: Layout, owner: str) -> DeadOnesGuard | None:
     """The guard of *owner*, who is dead; `None` where that has gone with it."""
     try:
-        place = os.open(layout.desks, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    try:
-        line.settimeout(_PATIENCE)
-        line.connect(f"/proc/self/fd/{place}/{door_of(owner)}")
-        if packets.peer_uid(line) in (0, os.geteuid()):
-            return DeadOnesGuard(line)
+        line, _ = packets.dial(layout.desks, door_of(owner), _PATIENCE)
     except OSError:  # it was killed too, or never was
-        pass
-    finally:
-        os.close(place)
+        return None
+    if packets.peer_uid(line) in (0, os.geteuid()):
+        return DeadOnesGuard(line)
     line.close()
     return None
 

@@ -15,7 +15,7 @@ from pyengine.containers.joining import join
 from pyengine.containers.looking import health_of, state_of
 from pyengine.containers.outputs import last_words
 from pyengine.containers.running import Running
-from pyengine.containers.waiting import LIVELY, PATIENCE, wait_end
+from pyengine.containers.waiting import PATIENCE, wait_end
 from pyengine.errors import EngineError, InvalidRequest, NotReady, TimedOut
 from pyengine.linux.process import has_ended
 from pyengine.linux.watch import Watch
@@ -32,7 +32,7 @@ from pyengine.model.health import (
 )
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import HealthCheck
-from pyengine.model.state import ExitStatus, Status
+from pyengine.model.state import LIVELY, ExitStatus, Status
 from pyengine.store import records
 
 

@@ -12,6 +12,7 @@ from pyengine.containers import streams
 from pyengine.containers.removing import remove_tree
 from pyengine.errors import StoreError
 from pyengine.model.record import ContainerRecord
+from pyengine.model.state import LIVELY, ContainerState
 from pyengine.store import leases, owners, records
 from pyengine.store.layout import STEADY, Layout
 
@@ -90,9 +91,6 @@ def _remove(directory: str, name: str) -> None:
 
 
 def _is_lively(path: str) -> bool:
-    from pyengine.containers.recovery import LIVELY
-    from pyengine.model.state import ContainerState
-
     try:
         state = records.read(path, ContainerState)
     except StoreError:  # damaged: nobody knows

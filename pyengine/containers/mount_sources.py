@@ -6,7 +6,7 @@ import os
 import stat
 
 from pyengine.errors import InvalidRequest
-from pyengine.linux import native
+from pyengine.linux import native_mounts
 from pyengine.linux.mounts import check_propagation
 from pyengine.linux.plan import OVERLAY_VOLATILE
 from pyengine.model.mounts import Mount, MountKind, Recursion
@@ -32,8 +32,10 @@ def open_source(mount: Mount, upper: str, work: str) -> int:
     *upper* and *work* are those of a throw-away view. Raises `KernelError`.
     """
     if mount.kind is MountKind.OVERLAY:
-        return native.overlay((mount.source,), upper, work, OVERLAY_VOLATILE)
-    return native.open_tree(mount.source, recursive=mount.recursive is not Recursion.DISABLED)
+        return native_mounts.overlay((mount.source,), upper, work, OVERLAY_VOLATILE)
+    return native_mounts.open_tree(
+        mount.source, recursive=mount.recursive is not Recursion.DISABLED
+    )
 
 
 def check_source(mount: Mount) -> None:

@@ -11,9 +11,7 @@ from pyengine.containers.recovery import watcher_lives
 from pyengine.errors import ContainerNotFound, EngineError
 from pyengine.linux.process import is_alive, open_process
 from pyengine.model.log import LogLine
-from pyengine.model.state import Status
-
-_ALIVE = (Status.RUNNING, Status.PAUSED)
+from pyengine.model.state import ALIVE
 
 
 def read(house: House, container_id: str, **window: Any) -> Iterator[LogLine]:
@@ -47,7 +45,7 @@ def follow(house: House, container_id: str, **window: Any) -> LogFollower:
     """
     path = _log_of(house, container_id)
     state = house.catalog.state(container_id)
-    pidfd = open_process(state.pid, state.start_time) if state.status in _ALIVE else None
+    pidfd = open_process(state.pid, state.start_time) if state.status in ALIVE else None
 
     def is_finished() -> bool:
         # its watcher writes this down beside the log, after the log's last entry
@@ -55,7 +53,7 @@ def follow(house: House, container_id: str, **window: Any) -> LogFollower:
             now = house.catalog.state(container_id)
         except ContainerNotFound:
             return True
-        if now.status not in _ALIVE:
+        if now.status not in ALIVE:
             return True
         if watcher_lives(house.layout, now.watcher):
             return False

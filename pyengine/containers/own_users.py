@@ -15,7 +15,7 @@ from attrs import evolve
 
 from pyengine.containers.privilege_steps import RLIMITS
 from pyengine.errors import KernelError, Unsupported
-from pyengine.linux import native
+from pyengine.linux import native, native_mounts
 from pyengine.linux.mounts import file_system_of
 from pyengine.linux.plan import OVERLAY_VOLATILE, Plan
 from pyengine.linux.process import raise_limit, set_oom_score
@@ -81,7 +81,7 @@ def mapped_root(
     home: Home,
     users: int,
     keep: Callable[[int], int],
-) -> native.Overlaying:
+) -> native_mounts.Overlaying:
     """The container's root, mounted nowhere: its image's files belong to whom *users* maps.
 
     No file is touched: the layers are shown with other ids (mount_setattr(2)). What is written
@@ -93,10 +93,10 @@ def mapped_root(
     lowers = tuple(_layer(path, users, keep) for path in record.lowers)
     below = -1
     if record.nested:
-        nothing = keep(native.empty_mount())
-        below = keep(native.overlay(lowers[-1:], below=nothing))
+        nothing = keep(native_mounts.empty_mount())
+        below = keep(native_mounts.overlay(lowers[-1:], below=nothing))
         lowers = lowers[:-1]
-    return native.Overlaying(lowers, home.upper, home.work, flags, below)
+    return native_mounts.Overlaying(lowers, home.upper, home.work, flags, below)
 
 
 def with_root(plan: Plan, made: int | None, opened: Open) -> Plan:
@@ -129,9 +129,9 @@ def _keeper(opened: list[int]) -> Callable[[int], int]:
 
 def _layer(path: str, users: int, keep: Callable[[int], int]) -> str:
     """The name of a mount of the host's directory *path*, whose files' ids *users* maps."""
-    fd = keep(native.open_tree(path, recursive=False))
+    fd = keep(native_mounts.open_tree(path, recursive=False))
     try:
-        native.map_ids(fd, users)
+        native_mounts.map_ids(fd, users)
     except KernelError as error:
         if error.errno in (errno.EINVAL, errno.EPERM):
             raise _unmappable(path) from error

@@ -12,6 +12,25 @@ FDS = 8
 """Descriptors that may come with one packet."""
 
 
+def dial(directory: str, name: str, seconds: float) -> tuple[socket.socket, int]:
+    """A connection to the socket *name* in *directory*, and whose that directory is.
+
+    *seconds* are how long each packet may take. Raises `OSError`.
+    """
+    # a socket's name has room for 108 bytes (unix(7)), a directory may have a longer one
+    place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    try:
+        line.settimeout(seconds)
+        line.connect(f"/proc/self/fd/{place}/{name}")
+        return line, os.fstat(place).st_uid
+    except BaseException:
+        line.close()
+        raise
+    finally:
+        os.close(place)
+
+
 def send(line: socket.socket, data: bytes, fds: tuple[int, ...] = ()) -> None:
     """Send one packet. Raises `OSError`."""
     if fds:

@@ -13,7 +13,7 @@ from pyengine.containers.mount_sources import open_source
 from pyengine.containers.name_files import hosts_of, resolv_of
 from pyengine.containers.surroundings import DeviceNode, Root, Surroundings
 from pyengine.errors import KernelError
-from pyengine.linux import native, probe
+from pyengine.linux import native, native_mounts, probe
 from pyengine.linux.cgroup import Cgroup
 from pyengine.linux.seccomp import filter_for
 from pyengine.model.mounts import Mount, MountKind
@@ -36,7 +36,7 @@ class Open:
 
     fds: list[int] = field(factory=list)
     coming: native.Child | None = None  # the users of the next container, not finished yet
-    root: native.Overlaying | None = None  # its own, not finished either
+    root: native_mounts.Overlaying | None = None  # its own, not finished either
 
     def keep(self, fd: int) -> int:
         """Close *fd*, which comes back, with the others."""

@@ -52,7 +52,7 @@ from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.cgroup_files import wait_until
 from pyengine.linux.process import is_alive, pid_namespace, start_time
 from pyengine.model.record import ContainerRecord
-from pyengine.model.state import ContainerState, Status
+from pyengine.model.state import LIVELY, ContainerState, Status
 from pyengine.store import owners, records
 from pyengine.store.layout import STEADY, Layout
 
@@ -70,10 +70,6 @@ _OTHERS = 5.0
 
 _ABANDONED = 60.0
 """Seconds after which a directory that was being made is nobody's any more."""
-
-
-LIVELY = frozenset((Status.RUNNING, Status.PAUSED, Status.RESTARTING))
-"""What a container may say that it does as long as somebody watches it."""
 
 
 class Tell(Protocol):
@@ -302,31 +298,28 @@ def _sweep_ids() -> None:
 
 
 def _sweep_desks(layout: Layout) -> None:
-    try:
-        names = os.listdir(layout.desks)
-    except FileNotFoundError:
-        return
-    for name in names:
-        owner, is_socket, _ = name.partition(".sock")
-        if is_socket and not os.path.isdir(f"{layout.owners}/{owner}"):
-            try:
-                os.unlink(f"{layout.desks}/{name}")
-            except FileNotFoundError:  # another process was quicker
-                continue
+    for owner in _at_desks(layout, ".sock"):
+        if not os.path.isdir(f"{layout.owners}/{owner}"):
+            with suppress(FileNotFoundError):  # another process was quicker
+                os.unlink(f"{layout.desks}/{owner}.sock")
 
 
 def _sweep_doors(layout: Layout) -> None:
     """What is kept of a dead keeper's is for who comes next; there is nobody to come."""
-    try:
-        names = os.listdir(layout.desks)
-    except FileNotFoundError:
-        return
-    for name in names:
-        owner, is_door, _ = name.partition(".held")
-        if is_door and not watcher_lives(layout, owner):
+    for owner in _at_desks(layout, ".held"):
+        if not watcher_lives(layout, owner):
             from pyengine.containers import handover
 
             handover.forget(layout, owner)
+
+
+def _at_desks(layout: Layout, suffix: str) -> list[str]:
+    """The owners who have, or had, a socket of that kind."""
+    try:
+        names = os.listdir(layout.desks)
+    except FileNotFoundError:
+        return []
+    return [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
 
 
 def _age(path: str) -> float:

@@ -27,7 +27,6 @@ from pyengine.containers.house import House
 from pyengine.containers.making import create
 from pyengine.containers.readiness import await_ready, require_condition
 from pyengine.containers.starting import start
-from pyengine.containers.waiting import LIVELY
 from pyengine.errors import (
     AlreadyExists,
     ContainerNotFound,
@@ -39,6 +38,7 @@ from pyengine.errors import (
 )
 from pyengine.linux.process import has_ended, open_process
 from pyengine.model.options import ContainerOptions
+from pyengine.model.state import LIVELY
 from pyengine.store import leases, owners, records
 from pyengine.store.layout import STEADY, Home
 

@@ -18,11 +18,8 @@ from pyengine.errors import (
 )
 from pyengine.linux import process
 from pyengine.linux.watch import Watch
-from pyengine.model.state import ContainerState, ExitStatus, Status
+from pyengine.model.state import ALIVE, LIVELY, ContainerState, ExitStatus, Status
 
-ALIVE = (Status.RUNNING, Status.PAUSED)
-LIVELY = (*ALIVE, Status.RESTARTING)
-"""With those that only wait to start again: what docker calls running."""
 CONDITIONS = ("not-running", "next-exit", "removed")
 PATIENCE = 10.0
 """Seconds that a killed program has to be gone; only one stuck in the kernel takes longer."""

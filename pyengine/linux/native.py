@@ -1,4 +1,4 @@
-"""The kernel, spoken to in Python: the only module that calls the C extension's births and mounts.
+"""The kernel, spoken to in Python: the C extension's births, and what is opened by it.
 
 C answers with a number; the words are found here. ``str``, values and exceptions on this
 side, ``char *``, fds and ``-errno`` on that side.
@@ -19,7 +19,7 @@ from attrs import field, frozen, mutable
 
 from pyengine._native import ffi, lib
 from pyengine.errors import KernelError
-from pyengine.linux.plan import ABI, Plan, Step, encode, texts
+from pyengine.linux.plan import ABI, Plan, Step, encode
 from pyengine.linux.process import send_signal
 
 if lib.pe_abi() != ABI:  # a stale extension beside newer Python, or the other way round
@@ -35,7 +35,6 @@ _UNTIL_REAPED = 1000  # milliseconds
 
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
 RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
-OPEN_TREE_CLONE, AT_RECURSIVE, AT_EMPTY_PATH = 1, 0x8000, 0x1000
 
 
 @frozen
@@ -374,60 +373,6 @@ def new_namespace(flag: int, *, loopback: bool = False) -> int:
 def socket_beside(pidfd: int, family: int) -> int:
     """A TCP socket, not blocking, in the network namespace of the process *pidfd*."""
     return check(lib.pe_socket_beside(pidfd, family), "make a socket in the container")
-
-
-def overlay(
-    lowers: tuple[str, ...], upper: str = "", work: str = "", flags: int = 0, *, below: int = -1
-) -> int:
-    """Mount directories over each other, nowhere: the mount vanishes with the fd.
-
-    *below* is the fd of a mount that lies below them all.
-    """
-    upper_text = fsencode(upper) if upper else ffi.NULL
-    work_text = fsencode(work) if work else ffi.NULL
-    names = fsencode(texts(lowers) + "\0")
-    answer = lib.pe_overlay(names, below, upper_text, work_text, flags)
-    return check(answer, f"mount an overlay of {lowers[0]}")
-
-
-class Overlaying:
-    """`overlay`, made while its caller does something else; `end` it, come what may."""
-
-    def __init__(
-        self, lowers: tuple[str, ...], upper: str, work: str, flags: int, below: int
-    ) -> None:
-        self._lower = lowers[0]
-        self._words = fsencode(texts(lowers) + "\0"), fsencode(upper), fsencode(work)
-        # what C keeps a pointer to has to stay where it is
-        self._kept = [ffi.from_buffer("char[]", word) for word in self._words]
-        self._made = ffi.new("struct pe_overlaying **")
-        names, over, beside = self._kept
-        answer = lib.pe_begin_overlay(names, below, over, beside, flags, self._made)
-        check(answer, f"mount an overlay of {self._lower}")
-
-    def end(self) -> int:
-        """The mount, by an fd. Raises `KernelError`."""
-        return check(lib.pe_end_overlay(self._made[0]), f"mount an overlay of {self._lower}")
-
-
-def empty_mount() -> int:
-    """An empty read-only file system in memory, mounted nowhere: it vanishes with the fd."""
-    return check(lib.pe_empty_mount(), "mount an empty file system")
-
-
-def open_tree(path: str, *, recursive: bool = True) -> int:
-    """Clone the mount at *path*, nowhere, sharing what the original shares."""
-    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
-    return check(lib.pe_open_tree(-100, fsencode(path), flags), f"clone the mount at {path}")
-
-
-def map_ids(mount: int, users: int, *, recursive: bool = False) -> None:
-    """Let the files of a clone of `open_tree` belong to whom the user namespace *users* maps.
-
-    What is on disk user 0's belongs to who is root there. Raises `KernelError`: EINVAL for a
-    file system that knows no such thing (mount_setattr(2)).
-    """
-    check(lib.pe_map_ids(mount, users, recursive), "map the ids of a mount")
 
 
 def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:

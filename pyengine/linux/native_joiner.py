@@ -142,8 +142,8 @@ class Joiner:
         """Ask for a child that waits until it is told its plan; see `Plan` for what is asked.
 
         With *users*, a user namespace by its fd, it is root of that one. With *more* another is
-        asked for at once. `instruct` or
-        `native.end` it: what the kernel has to do for it takes as long as most plans.
+        asked for at once. `instruct` or `native.end` it: what the kernel has to do for it takes
+        as long as most plans.
         """
         return self._process(bounds).conceive(cgroup, unshare, users, more)
 

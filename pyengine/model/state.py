@@ -19,6 +19,11 @@ class Status(StrEnum):
     DEAD = "dead"
 
 
+ALIVE = (Status.RUNNING, Status.PAUSED)
+LIVELY = (*ALIVE, Status.RESTARTING)
+"""With those that only wait to start again: what docker calls running."""
+
+
 @frozen
 class ContainerState:
     """The part of a container's record that changes. Times are seconds since 1970; 0: never.

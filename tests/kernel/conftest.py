@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.keepers import end_keeper
 
 import pyengine
 
@@ -16,6 +17,17 @@ def engine(tmp_path: Path) -> Iterator[pyengine.Engine]:
     """An engine with a root of its own; its containers end with the test."""
     with pyengine.Engine(root=tmp_path / "engine") as made:
         yield made
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[str]:
+    """A root of its own; no container of nobody is left in it, and no keeper."""
+    place = str(tmp_path / "engine")
+    yield place
+    with pyengine.Engine(root=place) as engine:
+        for container in engine.containers.list(all=True):
+            container.remove(force=True)
+    end_keeper(place)
 
 
 @pytest.fixture(scope="session")

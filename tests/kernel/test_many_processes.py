@@ -6,11 +6,10 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from strangers import Stranger
-from support.keepers import PATIENCE, end_keeper
+from support.keepers import PATIENCE
 
 import pyengine
 from pyengine import AlreadyExists, ContainerNotFound
@@ -19,17 +18,6 @@ pytestmark = pytest.mark.kernel
 
 SERVICE = "trap 'echo bye; exit 6' TERM; echo up; while read x; do echo got $x; done"
 OWNERS = ("process", "none")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Iterator[str]:
-    """A root of its own; no container of nobody is left in it, and no keeper."""
-    place = str(tmp_path / "engine")
-    yield place
-    with pyengine.Engine(root=place) as engine:
-        for container in engine.containers.list(all=True):
-            container.remove(force=True)
-    end_keeper(place)
 
 
 @pytest.fixture

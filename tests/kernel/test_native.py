@@ -17,7 +17,7 @@ import pytest
 from support.births import ENV, FRESH, PROC, House, ends, joining, run, running
 
 from pyengine.errors import KernelError
-from pyengine.linux import capabilities, native, native_joiner
+from pyengine.linux import capabilities, native, native_joiner, native_mounts
 from pyengine.linux import plan as p
 from pyengine.linux.plan import Plan, Step
 
@@ -726,7 +726,7 @@ def test_layers_may_have_any_name(tmp_path, name):
         (deep / directory).mkdir(parents=True)
     (deep / "one" / "a").write_text("of one")
     (deep / "two" / "b").write_text("of two")
-    root = native.overlay(
+    root = native_mounts.overlay(
         (f"{deep}/one", f"{deep}/two"), f"{deep}/upper", f"{deep}/work", p.OVERLAY_VOLATILE
     )
     try:
@@ -747,9 +747,9 @@ def test_there_may_be_hundreds_of_layers(tmp_path):
         layers.append(str(layer))
     if RELEASE < (6, 7):  # overlayfs knows no lowerdir+
         with pytest.raises(KernelError, match="E2BIG"):
-            native.overlay(tuple(layers))
+            native_mounts.overlay(tuple(layers))
         return
-    root = native.overlay(tuple(layers))
+    root = native_mounts.overlay(tuple(layers))
     try:
         assert len(names_in(root)) == 300
     finally:
@@ -758,7 +758,7 @@ def test_there_may_be_hundreds_of_layers(tmp_path):
 
 def test_a_layer_that_is_missing_is_named(tmp_path):
     with pytest.raises(KernelError) as caught:
-        native.overlay((f"{tmp_path}/gone", str(tmp_path)))
+        native_mounts.overlay((f"{tmp_path}/gone", str(tmp_path)))
     assert caught.value.errno == errno.ENOENT
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from many_workers import suite
 from strangers import Stranger
 from support.keepers import awaited, end_keeper, kill_keeper
 
@@ -231,16 +230,7 @@ def test_who_waits_for_somebody_who_stands_still_waits_no_longer_than_asked(
 
 # --- pytest -n 8 ---
 
-SUITE = """
-    import os, signal, sys
-    import pytest, pyengine
-
-    @pytest.fixture(scope="session")
-    def db():
-        with pyengine.Engine({root!r}) as engine:
-            with engine.shared("db", {image!r}, {script!r}, ready=pyengine.ready.log("up")) as db:
-                yield db
-
+TESTS = """
     @pytest.mark.parametrize("number", range(32))
     def test_it(db, number):
         with open({seen!r}, "a") as file:
@@ -255,14 +245,9 @@ SUITE = """
 def test_a_run_of_many_workers_has_one_service(root, engine, image, tmp_path, killed):
     engine.containers.list()
     seen = tmp_path / "seen"
-    place = tmp_path / "suite"
-    place.mkdir()
-    text = SUITE.format(root=root, image=image, script=SCRIPT, seen=str(seen), killed=killed)
-    (place / "test_suite.py").write_text(textwrap.dedent(text))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "8", "."]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    env["PYTHONPATH"] = str(Path(pyengine.__file__).parents[1])
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=place, env=env)
+    tests = TESTS.format(seen=str(seen), killed=killed)
+    asked = suite(tmp_path / "suite", tests, root, image, SCRIPT)
+    told = subprocess.run(**asked, capture_output=True, text=True, timeout=120)
     assert told.returncode == (1 if killed else 0), told.stdout + told.stderr
     if not killed:
         assert "32 passed" in told.stdout

@@ -6,13 +6,12 @@ import os
 import platform
 import signal
 import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from many_workers import suite
 from order import assert_order, cgroups
 from strangers import Stranger
 from support import faults
@@ -49,16 +48,7 @@ def gone(engine: pyengine.Engine) -> None:
 
 # --- all at once ---
 
-SUITE = """
-    import os, sys
-    import pytest, pyengine
-
-    @pytest.fixture(scope="session")
-    def db():
-        with pyengine.Engine({root!r}) as engine:
-            with engine.shared("db", {image!r}, {script!r}, ready=pyengine.ready.log("up")) as db:
-                yield db
-
+TESTS = """
     @pytest.mark.parametrize("number", range(8))
     def test_it(db, number):
         fd = os.open({seen!r}, os.O_WRONLY)
@@ -69,15 +59,11 @@ SUITE = """
 
 
 def test_a_run_of_which_nobody_is_left_leaves_no_service(root, image, tmp_path):
-    place, seen = tmp_path / "suite", tmp_path / "seen"
-    place.mkdir()
+    seen = tmp_path / "seen"
     os.mkfifo(seen)
-    text = SUITE.format(root=root, image=image, script=SCRIPT, seen=str(seen))
-    (place / "test_suite.py").write_text(textwrap.dedent(text))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "8", "."]
-    env = {**os.environ, "PYTHONPATH": str(Path(pyengine.__file__).parents[1])}
+    asked = suite(tmp_path / "suite", TESTS.format(seen=str(seen)), root, image, SCRIPT)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    run = subprocess.Popen(command, cwd=place, env=env, **quiet)
+    run = subprocess.Popen(**asked, **quiet)
     with closing(os.fdopen(os.open(seen, os.O_RDWR), encoding="ascii")) as told:
         lines = [told.readline().split() for _ in range(8)]
     workers = {int(pid) for pid, _ in lines}

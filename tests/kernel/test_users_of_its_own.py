@@ -13,7 +13,7 @@ import pytest
 
 import pyengine
 from pyengine import InvalidRequest, KernelError, Unsupported
-from pyengine.linux import native
+from pyengine.linux import native_mounts
 from pyengine.store import id_ranges
 
 pytestmark = pytest.mark.kernel
@@ -387,7 +387,7 @@ def test_whether_it_can_be_had_is_found_out_by_trying(engine, tmp_path, monkeypa
     def refuse(*_):
         raise KernelError(errno.EINVAL, "map the ids of a mount")
 
-    monkeypatch.setattr(native, "map_ids", refuse)  # as a file system does that cannot
+    monkeypatch.setattr(native_mounts, "map_ids", refuse)  # as a file system does that cannot
     with pyengine.Engine(root=tmp_path / "other") as other:
         found = other.capabilities()["own-ids"]
     assert not found.works
