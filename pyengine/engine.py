@@ -260,7 +260,9 @@ class Engine:
         Whoever comes first makes and starts it; each waits until *ready*, a condition of
         `pyengine.ready`, is true, *timeout* seconds at most. It is removed when the last has let
         go: by `Lease.release`, by closing the engine, or by its end, SIGKILL included. One that
-        has ended by itself is made anew for who asks next.
+        has ended by itself is made anew for who asks next. For workers of pytest-xdist it waits
+        for those who have not asked yet, and for who takes the place of one that was killed, until
+        the whole run ends.
 
         *options* are those of the reference, but for ``owner``, ``restart``, ``auto_remove`` and
         ``stdin``, the same for everybody. Raises as `start`, `InvalidRequest` for other options
@@ -272,13 +274,15 @@ class Engine:
         ...         db.exec(["psql", "-c", "select 1"])
         """
         from pyengine.containers import sharing
-        from pyengine.lease import Lease
+        from pyengine.lease import Lease, run_of_ours
 
         if "owner" in options:
             why = "it outlives its maker as long as somebody holds it"
             raise InvalidRequest("owner", options["owner"], why=why, expected="nothing")
         asked = self._options(image, command, {**options, "name": name, "owner": "none"})
-        return Lease(self._house, sharing.acquire(self._house, asked, ready, timeout))
+        return Lease(
+            self._house, sharing.acquire(self._house, asked, ready, timeout, run_of_ours())
+        )
 
     def create(self, image: str, command: object = None, **options: object) -> Container:
         """Make a container that does not run yet. As `run`."""

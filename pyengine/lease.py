@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
     from pyengine.containers.sharing import Held
 
 __all__ = ["Lease"]
+
+
+def run_of_ours() -> tuple[int, int] | None:
+    """The process that has many work for it, us among them, and how many; `None` for others.
+
+    pytest-xdist's workers are children of that, and told by these variables (its "How-tos").
+    """
+    count = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "")
+    if "PYTEST_XDIST_WORKER" not in os.environ or not count.isdecimal():
+        return None
+    return os.getppid(), int(count)
 
 
 class Lease:

@@ -138,7 +138,7 @@ class Catalog:
     def _settle(self, container_id: str, draft: Home) -> Home:
         home = self.layout.home(STEADY, container_id)
         try:
-            os.makedirs(f"{self.layout.owners}/{STEADY}", 0o700, exist_ok=True)
+            owners.steady(self.layout)
             os.rename(draft.path, home.path)
         except OSError as error:
             records.refuse(home.path, error)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pyengine.linux.native_joiner import Joiner
     from pyengine.model.capabilities import Capabilities
     from pyengine.model.record import ContainerRecord
+    from pyengine.store.leases import Run
 
 
 class Expecting(Protocol):
@@ -68,7 +69,8 @@ class House:
         self.checks: dict[str, Checks] = {}  # of containers that are asked whether they are well
         self.alarms = Alarms()
         self.leases: set[Held] = set()  # of containers that we share with others
-        self.watched: set[str] = set()  # owners who may hold some, and whose end a keeper awaits
+        # whose end a keeper awaits: owners who may hold some, and runs that have lost a holder
+        self.watched: set[str | Run] = set()
         self._expected: dict[str, list[Expecting]] = {}
         self.logger: logging.Logger | None = None
         self.capabilities: Capabilities | None = None  # of this host, once somebody has asked

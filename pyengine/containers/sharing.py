@@ -5,6 +5,9 @@ What happens                What is left of it                 Who does the rest
 ==========================  =================================  ===================================
 a holder lets go            one lease less                     the holder, if that was the last
 a holder is killed          a lease that is worth nothing      the keeper, who watches its pidfd
+ …in a run of tests         a lease as long as the run lasts   the keeper, who watches that, too
+the last of a run leaves,   who has come, of how many          the keeper, at the end of the run
+ and some never came
 the starter is killed       a container that does not run yet  who asks next starts it; else
                                                                the keeper, or the next opener
 the keeper is killed        the leases, on disk                the next keeper
@@ -15,9 +18,12 @@ it ends by itself           a container that has ended         who asks next mak
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import select
 import threading
 import time
+from collections.abc import Callable
 
 import attrs
 from attrs import evolve, frozen
@@ -36,7 +42,8 @@ from pyengine.errors import (
     TimedOut,
     WrongState,
 )
-from pyengine.linux.process import has_ended, open_process
+from pyengine.linux.process import has_ended, open_process, start_time
+from pyengine.linux.watch import Watch
 from pyengine.model.options import ContainerOptions
 from pyengine.model.state import LIVELY
 from pyengine.store import leases, owners, records
@@ -57,9 +64,16 @@ class Held:
 
 
 def acquire(
-    house: House, options: ContainerOptions, ready: object = None, timeout: float | None = None
+    house: House,
+    options: ContainerOptions,
+    ready: object = None,
+    timeout: float | None = None,
+    run: tuple[int, int] | None = None,
 ) -> Held:
     """Hold the container that *options* name; it is made and started if there is none.
+
+    *run*: the pid of a process that has many work for it, us among them, and how many: the
+    container waits for who has not come yet, and for who takes the place of one that was killed.
 
     Raises as `starting.create_and_start` and `readiness.await_ready`, `AlreadyExists` where the
     name is that of a container that nobody shares, and `InvalidRequest` where it is shared on
@@ -69,21 +83,56 @@ def acquire(
     condition = None if ready is None else require_condition(ready)
     deadline = None if timeout is None else time.monotonic() + timeout
     terms = _terms(options)
-    while True:
-        held = _hold(house, options, terms)
-        if held is None:  # somebody makes it just now, or removes it
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimedOut(f"waiting for container {options.name!r}", timeout or 0.0)
-            continue
-        try:
-            _start(house, held.container_id)
-            _introduce(house)
-            if condition is not None:
-                await_ready(house, held.container_id, condition, deadline)
-        except BaseException:
-            release(house, held)
-            raise
-        return held
+    theirs = None if run is None else leases.Run(run[0], start_time(run[0]), run[1])
+    held = _hold(house, options, terms, theirs) or _await_other(
+        house, options.name or "", lambda: _hold(house, options, terms, theirs), timeout
+    )
+    try:
+        _start(house, held.container_id)
+        _introduce(house)
+        if condition is not None:
+            await_ready(house, held.container_id, condition, deadline)
+    except BaseException:
+        release(house, held)
+        raise
+    return held
+
+
+def _await_other(
+    house: House, name: str, hold: Callable[[], Held | None], timeout: float | None
+) -> Held:
+    """What *hold* gets once somebody has made, or removed, the container called *name*.
+
+    Who does so is seen in the directories that he changes; that he was killed, by trying again.
+    """
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    try:
+        made = owners.steady(house.layout)
+    except OSError as error:
+        records.refuse(house.layout.owners, error)
+    with Watch(house.layout.names, name) as names, Watch(made, "") as homes:
+        while (held := hold()) is None:
+            heard = [names]
+            while heard and _is_between(house, name):
+                if time.monotonic() > deadline:
+                    raise TimedOut(f"waiting for container {name!r}", timeout or 0.0)
+                left = max(min(deadline - time.monotonic(), _PATIENCE), 0)
+                heard, _, _ = select.select([names, homes], [], [], left)
+                names.take()
+                homes.take()
+    return held
+
+
+_PATIENCE = 0.5  # seconds
+
+
+def _is_between(house: House, name: str) -> bool:
+    """Whether the name is taken for a container that is not there yet, or not any more."""
+    try:
+        house.catalog.find(f"/{name}")
+    except ContainerNotFound:
+        return house.catalog.is_taken(name)
+    return False
 
 
 def release(house: House, held: Held) -> None:
@@ -122,12 +171,14 @@ def _terms(options: ContainerOptions) -> leases.Terms:
     )
 
 
-def _hold(house: House, options: ContainerOptions, terms: leases.Terms) -> Held | None:
+def _hold(
+    house: House, options: ContainerOptions, terms: leases.Terms, run: leases.Run | None
+) -> Held | None:
     """A lease of the container; `None` where that was about to go, and another has to be made."""
     _introduce(house)  # before there is something to hold: who is killed then leaves nothing
     try:
         container_id = _find_or_make(house, options, terms)
-        lease = _lease(house, options, container_id, terms)
+        lease = _lease(house, options, container_id, terms, run)
     except ContainerNotFound:
         return None
     if not lease:
@@ -146,7 +197,13 @@ def _find_or_make(house: House, options: ContainerOptions, terms: leases.Terms) 
         return house.catalog.find(f"/{options.name}")
 
 
-def _lease(house: House, options: ContainerOptions, container_id: str, terms: leases.Terms) -> str:
+def _lease(
+    house: House,
+    options: ContainerOptions,
+    container_id: str,
+    terms: leases.Terms,
+    run: leases.Run | None,
+) -> str:
     """The name of a lease; empty where the container has ended, and nobody gets one any more."""
     with house.catalog.locked(container_id) as home:
         theirs = leases.terms_of(home)
@@ -161,7 +218,7 @@ def _lease(house: House, options: ContainerOptions, container_id: str, terms: le
             raise InvalidRequest(
                 "name", options.name, why=why, expected="the same options, or another"
             )
-        return leases.add(home, house.catalog.owner)
+        return leases.add(home, house.catalog.owner, run)
 
 
 def _start(house: House, container_id: str) -> None:
@@ -188,7 +245,7 @@ def _settle(house: House, container_id: str, lease: str = "") -> None:
         with house.catalog.locked(container_id) as home:
             if lease:
                 leases.drop(home, lease)
-            if _holders(house, home):
+            if _holders(house, home) or _await_runs(house, home):
                 return
             leases.end(home)
     except ContainerNotFound:
@@ -198,6 +255,21 @@ def _settle(house: House, container_id: str, lease: str = "") -> None:
 
 def _holders(house: House, home: Home) -> list[str]:
     return leases.holders(home, lambda owner: recovery.watcher_lives(house.layout, owner))
+
+
+def _await_runs(house: House, home: Home) -> bool:
+    """Whether a run goes on of which somebody may come; the keeper looks again at its end."""
+    found = False
+    for run in leases.awaited(home, lambda owner: recovery.watcher_lives(house.layout, owner)):
+        pidfd = open_process(run.pid, run.start_time)
+        if pidfd is None:
+            continue
+        found = True
+        if house.keeps and run not in house.watched:
+            _watch(house, run, pidfd)
+        else:
+            os.close(pidfd)
+    return found
 
 
 def settle_all(house: House) -> None:
@@ -226,16 +298,20 @@ def watch(house: House, owner: str) -> None:
     if pidfd is None:
         settle_all(house)
         return
-    house.watched.add(owner)
+    _watch(house, owner, pidfd)
+
+
+def _watch(house: House, who: str | leases.Run, pidfd: int) -> None:
+    house.watched.add(who)
     threading.Thread(
-        target=_await_end, args=(house, owner, pidfd), name="pyengine-leases", daemon=True
+        target=_await_end, args=(house, who, pidfd), name="pyengine-leases", daemon=True
     ).start()
 
 
-def _await_end(house: House, owner: str, pidfd: int) -> None:
+def _await_end(house: House, who: str | leases.Run, pidfd: int) -> None:
     try:
         has_ended(pidfd, None)
     finally:
         os.close(pidfd)
-        house.watched.discard(owner)
+        house.watched.discard(who)
     settle_all(house)

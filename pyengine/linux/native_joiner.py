@@ -52,14 +52,17 @@ class Joiner:
     its joiner has done it for all.
 
     With *ids* it is root of a user namespace with these, and so are its children: their other
-    namespaces belong to that one. Whoever joins a container of another process enters the user
-    namespace of that with the rest; he is the child of a third joiner, which stayed outside.
+    namespaces belong to that one. There it is one for all: a second would have a user namespace
+    of its own, and nobody enters what belongs to another's (setns(2)). Whoever joins a container
+    of another process enters the user namespace of that with the rest; he is the child of a
+    joiner beside it, which stayed outside.
     """
 
     def __init__(self, ids: IdMaps | None = None) -> None:
         self.ids = ids
         outside = None if ids is None else _Process(_ALL)
-        self._usual, self._any = _Process(_USUAL, ids, outside), _Process(_ALL, ids, outside)
+        self._any = _Process(_ALL, ids, outside)
+        self._usual = self._any if ids is not None else _Process(_USUAL)
         self._outside = outside or self._any
 
     def socket_beside(self, pidfd: int, family: int) -> int:

@@ -90,7 +90,8 @@ class HostLimits:
 def host_limits() -> HostLimits:
     """What there is on this host that may refuse a container something."""
     status = _status()
-    covers, readonly = covered((files.read_or_none("/proc/self/mountinfo") or b"").decode())
+    mountinfo = (files.read_or_none("/proc/self/mountinfo") or b"").decode()
+    covers, readonly = covered(mountinfo)
     most = _number("/proc/sys/user/max_user_namespaces")
     return HostLimits(
         user=os.geteuid(),
@@ -99,10 +100,19 @@ def host_limits() -> HostLimits:
         most_users=most,
         clone_allowed=_number("/proc/sys/kernel/unprivileged_userns_clone") != 0,
         apparmor=_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1,
-        in_chroot=os.stat("/").st_ino != os.stat("/proc/self/root").st_ino,
+        in_chroot=_has_no_root(mountinfo),
         covers=covers,
         readonly=readonly,
     )
+
+
+def _has_no_root(mountinfo: str) -> bool:
+    """Whether "/" is no mount: of all mounts the kernel shows those below our root (proc(5)).
+
+    >>> _has_no_root("2 1 0:2 / /proc rw - proc p rw\\n")
+    True
+    """
+    return bool(mountinfo) and all(line.split(" ")[4] != "/" for line in mountinfo.splitlines())
 
 
 def covered(mountinfo: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

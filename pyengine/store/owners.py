@@ -44,6 +44,13 @@ def prepare(layout: Layout) -> None:
         records.refuse(layout.root, error)
 
 
+def steady(layout: Layout) -> str:
+    """The directory of containers that belong to nobody; made if it lacks. Raises `OSError`."""
+    path = f"{layout.owners}/{STEADY}"
+    os.makedirs(path, 0o700, exist_ok=True)
+    return path
+
+
 def _make_private(path: str, option: str) -> None:
     try:
         os.makedirs(path, 0o700, exist_ok=True)

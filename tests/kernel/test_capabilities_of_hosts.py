@@ -136,6 +136,28 @@ def test_a_filter_that_forbids_user_namespaces_only_is_named(examine):
     assert causes(features, "userns mount") == {"a seccomp filter forbids user namespaces"}
 
 
+IN_CHROOT = """
+mkdir /c /c/proc
+for path in /*; do
+    case $path in
+        /c|/proc) ;;
+        *) if [ -L $path ]; then cp -P $path /c; fi
+            if [ -d $path -a ! -L $path ]; then mkdir /c$path; mount --rbind $path /c$path; fi ;;
+    esac
+done
+mount -t proc proc /c/proc
+chmod 755 /c/root
+exec chroot --userspec=1000:1000 /c "$@"
+"""
+
+
+def test_a_chroot_is_named(examine):
+    words = ["sh", "-euc", IN_CHROOT, "sh", *DOCTOR]
+    tier, features = examine(words, cap_add=["ALL"], **OPEN)
+    assert tier == "none"
+    assert causes(features, "userns pid mount") == {"this process is in a chroot"}
+
+
 def test_what_is_required_and_refused_says_the_same(engine, tmp_path):
     with pytest.raises(pyengine.Unsupported, match="not built"):
         pyengine.Engine(root=tmp_path / "other", require={"networks"})

@@ -138,6 +138,17 @@ def test_input_output_logs_and_stop_are_as_for_root(theirs):
     assert theirs(code) == ["abc", "def", "started\n", 137]
 
 
+def test_who_is_privileged_inside_joins_as_any_other(theirs):
+    code = """
+    container = engine.start(image, "sleep 100")
+    read = ["sh", "-c", "grep CapEff /proc/self/status"]
+    usual, every = (container.exec(read, privileged=it).stdout for it in (False, True))
+    container = engine.start(image, "sleep 100", privileged=True)
+    answer = usual.split()[1], every.split()[1] == container.exec(read).stdout.split()[1]
+    """.strip()
+    assert theirs(code) == ["00000000a80425fb", True]
+
+
 def test_it_starts_again_with_what_it_has_written(theirs):
     code = """
     container = engine.create(image, ["sh", "-c", "echo $(wc -l < /log) runs; echo >> /log"])
