@@ -28,6 +28,14 @@ SOURCES = [
     "csrc/log_read.c",
     "csrc/watch.c",
     "csrc/visit.c",
+    "csrc/tar_header.c",
+    "csrc/tar_pax.c",
+    "csrc/tar_sparse.c",
+    "csrc/untar.c",
+    "csrc/untar_names.c",
+    "csrc/untar_directories.c",
+    "csrc/untar_attributes.c",
+    "csrc/untar_place.c",
 ]
 
 # Programs that are executed from sealed memory; they have no libc.

@@ -198,6 +198,54 @@ int pe_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint6
 int pe_remove_tree(int dirfd, const char *name);
 int pe_seal(int fd);
 
+/* untar.c: a layer out of its archive, which comes piece by piece, below a directory.
+ *
+ * What is wrong with an archive is said like an errno, with larger numbers. */
+enum pe_tar_fault {
+    PE_TAR_HEADER = 5000, /* no tar header: its checksum or a number in it is wrong */
+    PE_TAR_TRUNCATED,     /* it ends within an entry */
+    PE_TAR_TRAILER,       /* there is too much behind its end */
+    PE_TAR_PAX,           /* an extended header that cannot be read */
+    PE_TAR_PAX_SIZE,      /* one that is larger than PE_TAR_MOST_PAX, or has too many records */
+    PE_TAR_CHARSET,       /* its texts are in another character set than UTF-8 */
+    PE_TAR_TYPE,          /* an entry of a type that no layer can hold */
+    PE_TAR_NAME,          /* its name is too long, or has a NUL */
+    PE_TAR_OUTSIDE,       /* its name leads out of the layer */
+    PE_TAR_ROOT,          /* something else than a directory shall be the layer's root */
+    PE_TAR_WHITEOUT,      /* a whiteout of nothing, of ".." or with files below; or a device that is one */
+    PE_TAR_NOT_DIRECTORY, /* it lies below something that is no directory */
+    PE_TAR_LOOP,          /* it lies below links that lead nowhere */
+    PE_TAR_LINK,          /* what it links to is not in this layer, or is a directory; or has no name */
+    PE_TAR_OWNER,         /* its owner is not among the ids there are */
+    PE_TAR_ATTRIBUTE,     /* an extended attribute that the file system does not take */
+    PE_TAR_SPARSE,        /* a map of a sparse file that cannot be true */
+    PE_TAR_MOST_BYTES,    /* its files are larger than was allowed */
+    PE_TAR_MOST_ENTRIES,  /* there are more of them than was allowed */
+    PE_TAR_CHANGED,       /* (packing) a file was changed meanwhile */
+    PE_TAR_OVERLAY        /* (packing) an overlay's mark that no archive can hold */
+};
+
+#define PE_TAR_MOST_PAX 1048576
+#define PE_UNTAR_USER_XATTRS 1 /* an overlay mounted with `userxattr` will look at its marks */
+#define PE_UNTAR_ONE_OWNER 2   /* whoever unpacks cannot give files away: all are theirs */
+
+struct pe_untarred {
+    uint64_t entries;
+    uint64_t bytes; /* of its files, holes included */
+    uint64_t whiteouts;
+    uint64_t lost_attributes; /* the file system, or the host, has no such ones; or they are an overlay's */
+    uint64_t lost_devices;    /* whoever unpacked may not make any */
+    int hides_all;            /* the root itself is opaque */
+};
+
+struct pe_untar;
+int pe_untar_new(int directory, unsigned flags, uint64_t most_bytes, uint64_t most_entries,
+                 struct pe_untar **untar);
+int pe_untar_feed(struct pe_untar *untar, const char *data, size_t size);
+int pe_untar_finish(struct pe_untar *untar, struct pe_untarred *result);
+const char *pe_untar_name(const struct pe_untar *untar); /* the entry it was at, as the archive says it */
+void pe_untar_free(struct pe_untar *untar);
+
 /* log.c: output becomes lines of JSON.  Pure; the memory is the caller's. */
 #define PE_LOG_LONGEST 16384 /* bytes of output in one entry; docker's */
 #define PE_LOG_ROOM 98320    /* an entry is never longer, its tail aside */

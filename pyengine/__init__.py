@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ForeignProcess,
         ImageNotFound,
         InUse,
+        InvalidContent,
         InvalidRequest,
         KernelError,
         NetworkNotFound,
@@ -77,9 +78,9 @@ _ROOMS = {
     "pyengine.engine": "ContainerCollection Engine PruneReport",
     "pyengine.errors": (
         "AlreadyExists BuildFailed ContainerNotFound DigestMismatch EngineClosed EngineError "
-        "ExecutableNotFound ForeignProcess ImageNotFound InUse InvalidRequest KernelError "
-        "NetworkNotFound NoSpace NotExecutable NotFound NotPermitted NotReady OomKilled PortInUse "
-        "ProgramFailed RateLimited RegistryError RegistryUnavailable StoreError TimedOut "
+        "ExecutableNotFound ForeignProcess ImageNotFound InUse InvalidContent InvalidRequest "
+        "KernelError NetworkNotFound NoSpace NotExecutable NotFound NotPermitted NotReady OomKilled "
+        "PortInUse ProgramFailed RateLimited RegistryError RegistryUnavailable StoreError TimedOut "
         "Unauthorized Unsupported VolumeNotFound WrongState"
     ),
     "pyengine.events": "EventStream",
@@ -136,6 +137,7 @@ __all__ = [
     "ImageNotFound",
     "InUse",
     "InputWriter",
+    "InvalidContent",
     "InvalidRequest",
     "KernelError",
     "Lease",

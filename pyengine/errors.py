@@ -14,6 +14,7 @@
     ├── NotPermitted (PermissionError)   ask for less, or ask as somebody else
     │   └── NotExecutable                the program may not be executed (exit code 126)
     ├── Unsupported                      the host, or this version, cannot; the remedy is named
+    ├── InvalidContent                   an image, or a piece of one, is not what it must be
     ├── RegistryError
     │   └── Unauthorized, RateLimited, DigestMismatch, RegistryUnavailable
     ├── BuildFailed
@@ -53,6 +54,7 @@ __all__ = [
     "ForeignProcess",
     "ImageNotFound",
     "InUse",
+    "InvalidContent",
     "InvalidRequest",
     "KernelError",
     "NetworkNotFound",
@@ -263,6 +265,27 @@ class Unsupported(EngineError):
         text = f"{self.feature} is not supported"
         text += f": {self.missing}" if self.missing else ""
         return text + (f"; {self.remedy}" if self.remedy else "")
+
+
+@define(slots=False, eq=False)
+class InvalidContent(EngineError):
+    """Content that came from elsewhere is not what it must be; nothing of it was kept.
+
+    *what* is the piece, *digest* its name where it has one, *image* the image it belongs to.
+
+    >>> print(InvalidContent("manifest", "it has no layers", image="alpine:3"))
+    image 'alpine:3': manifest is not valid: it has no layers
+    """
+
+    what: str
+    why: str
+    digest: str = ""
+    image: str = ""
+
+    def __str__(self) -> str:
+        what = f"{_cut(self.what)} {self.digest}" if self.digest else _cut(self.what)
+        text = f"{what} is not valid: {_cut(self.why)}"
+        return f"image {_shown(self.image)}: {text}" if self.image else text
 
 
 @define(slots=False, eq=False)

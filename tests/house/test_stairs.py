@@ -28,7 +28,10 @@ HANDLES = STAIRS[7]  # each is a file, not a room: what a user holds gives out w
 DOORS = STAIRS[-1]
 
 # Those that may call C; everybody else asks them.
-SPEAKERS = {f"pyengine.linux.native{what}" for what in ("", "_guard", "_joiner", "_log", "_mounts")}
+SPEAKERS = {
+    f"pyengine.linux.native{what}"
+    for what in ("", "_guard", "_joiner", "_layers", "_log", "_mounts")
+}
 
 MODULES = [pytest.param(path, id=shown(path)) for path in module_files()]
 

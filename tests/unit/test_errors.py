@@ -25,6 +25,7 @@ ERRORS = (
     e.NotPermitted("mount", "no root", "become root"),
     e.NotExecutable("/x"),
     e.Unsupported("x", "not built", "use y"),
+    e.InvalidContent("manifest", "it has no layers", "sha256:c0ffee", "alpine:3"),
     e.RegistryError("ghcr.io", "says no"),
     e.Unauthorized("ghcr.io"),
     e.RateLimited("ghcr.io", "too often", 30.0),
