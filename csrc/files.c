@@ -25,6 +25,11 @@ int pe_seal(int fd)
     return sealed < 0 ? sealed : 1;
 }
 
+int pe_sync_file_system(int fd)
+{
+    return (int)SYS(syncfs, fd);
+}
+
 /* What is in the way goes, however deep it is: see remove.c. */
 int pe_remove_tree(int dirfd, const char *name)
 {

@@ -197,6 +197,7 @@ int pe_end_overlay(struct pe_overlaying *overlaying);
 int pe_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int pe_remove_tree(int dirfd, const char *name);
 int pe_seal(int fd);
+int pe_sync_file_system(int fd); /* all of the file system that `fd` is on */
 
 /* untar.c: a layer out of its archive, which comes piece by piece, below a directory.
  *

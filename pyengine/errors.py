@@ -192,13 +192,16 @@ class AlreadyExists(EngineError):
 
 @define(slots=False, eq=False)
 class InUse(EngineError):
-    """Somebody still needs it."""
+    """Somebody still needs it; *why* says it in full, where there is more to say than who."""
 
     kind: str
     name: str
     users: tuple[str, ...] = ()
+    why: str = ""
 
     def __str__(self) -> str:
+        if self.why:
+            return _cut(self.why)
         by = f" by {', '.join(self.users)}" if self.users else ""
         return f"{self.kind} {self.name!r} is in use{by}"
 
@@ -290,13 +293,13 @@ class InvalidContent(EngineError):
 
 @define(slots=False, eq=False)
 class RegistryError(EngineError):
-    """A registry did not give what was asked."""
+    """A registry did not give what was asked; *registry* is empty where it came from a file."""
 
     registry: str
     why: str = ""
 
     def __str__(self) -> str:
-        return f"registry {self.registry!r}: {self.why}"
+        return f"registry {self.registry!r}: {self.why}" if self.registry else self.why
 
 
 class Unauthorized(RegistryError):

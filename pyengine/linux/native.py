@@ -394,3 +394,11 @@ def remove_tree(directory: int, name: str) -> None:
     answer = lib.pe_remove_tree(directory, fsencode(name))
     if answer != -errno.ENOENT:
         check(answer, f"remove {name}")
+
+
+def sync_file_system(fd: int) -> None:
+    """Wait until everything on the file system of *fd* is on disk: syncfs(2).
+
+    Raises `KernelError`: an error that was seen while something of it was written counts too.
+    """
+    check(lib.pe_sync_file_system(fd), "write the file system to its disk")

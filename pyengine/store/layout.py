@@ -92,6 +92,36 @@ class Layout:
         return f"{self.root}/init"
 
     @property
+    def blobs(self) -> str:
+        """What images are made of, by digest: an OCI image layout directory; see `store.blobs`."""
+        return f"{self.root}/blobs"
+
+    @property
+    def ingest(self) -> str:
+        """Blobs that are not whole yet."""
+        return f"{self.root}/ingest"
+
+    @property
+    def unpacked(self) -> str:
+        """The layers of images, by chain id: see `store.layers`."""
+        return f"{self.root}/layers"
+
+    @property
+    def image_names(self) -> str:
+        """A record for each name of an image: see `store.image_names`."""
+        return f"{self.root}/images"
+
+    @property
+    def pins(self) -> str:
+        """What living processes need, whatever has a name: see `store.pins`."""
+        return f"{self.root}/pins"
+
+    @property
+    def engine_lock(self) -> str:
+        """Held shared by who adds content, and exclusive by who removes it."""
+        return f"{self.root}/engine.lock"
+
+    @property
     def mountpoint(self) -> str:
         """An empty directory to put new roots on, each in its own mount namespace."""
         return f"{self.run}/mnt"

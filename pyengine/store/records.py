@@ -46,10 +46,10 @@ def write(
         refuse(path, error)
 
 
-def read(path: str, kind: type[T]) -> T | None:
+def read(path: str, kind: type[T], remedy: str = "remove the container it belongs to") -> T | None:
     """The value at *path*, or ``None`` if there is none.
 
-    Raises `StoreError` where the file is damaged or from a newer version.
+    Raises `StoreError` where the file is damaged, with *remedy*, or from a newer version.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -78,9 +78,7 @@ def read(path: str, kind: type[T]) -> T | None:
             )
         return from_plain(kind, plain)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise StoreError(path, f"is damaged: {error}", "remove the container it belongs to") from (
-            error
-        )
+        raise StoreError(path, f"is damaged: {error}", remedy) from error
 
 
 _PLACE = re.compile(rb'\{"version":1,"place":"([^"/]+)/([0-9a-f]{64})",')
