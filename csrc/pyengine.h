@@ -247,6 +247,23 @@ int pe_untar_finish(struct pe_untar *untar, struct pe_untarred *result);
 const char *pe_untar_name(const struct pe_untar *untar); /* the entry it was at, as the archive says it */
 void pe_untar_free(struct pe_untar *untar);
 
+/* tar.c: and the other way round: what lies below a directory, sorted, as an archive that depends on nothing
+ * else. */
+#define PE_PACK_OVERLAY 1      /* an overlay's whiteouts and opaque directories become files named so */
+#define PE_PACK_USER_XATTRS 2  /* of an overlay mounted with `userxattr` */
+#define PE_PACK_ONE_TIME 4     /* all gets one time */
+#define PE_PACK_NAME_ROOM 4608 /* for the name of the file it was at */
+
+struct pe_packed {
+    uint64_t entries;
+    uint64_t bytes;        /* of the archive */
+    uint64_t lost_sockets; /* no archive has any */
+};
+
+/* What has gone wrong is an errno, or an enum pe_tar_fault. */
+int pe_pack(int directory, int out, unsigned flags, int64_t time, uint64_t most_bytes, char *name,
+            struct pe_packed *result);
+
 /* log.c: output becomes lines of JSON.  Pure; the memory is the caller's. */
 #define PE_LOG_LONGEST 16384 /* bytes of output in one entry; docker's */
 #define PE_LOG_ROOM 98320    /* an entry is never longer, its tail aside */

@@ -48,7 +48,7 @@ int begin_directories(struct place *place, int fd);
 int end_directories(struct place *place); /* all get their modes and times; the first failure is told */
 int let_go_below(struct place *place);    /* what was held open may be another now */
 void drop_directories(struct place *place);
-int open_directory(struct place *place, const char *path, size_t length, int make, struct directory **found);
+int hold_directory(struct place *place, const char *path, size_t length, int make, struct directory **found);
 
 /* untar_place.c */
 int place_begin(struct place *place, const struct tar_entry *entry, struct tar_text attributes);

@@ -256,7 +256,7 @@ static int go_up(struct place *place, struct walk *walk, struct directory **foun
 {
     walk->real[walk->length] = 0;
     split_name(walk->real, &walk->length);
-    return open_directory(place, walk->real, walk->length, 0, found); /* there is no link on it */
+    return hold_directory(place, walk->real, walk->length, 0, found); /* there is no link on it */
 }
 
 static int go_down(struct place *place, struct walk *walk, const char *part, int make,
@@ -288,7 +288,7 @@ static int go_down(struct place *place, struct walk *walk, const char *part, int
 
 /* The directory at the first *length* bytes of *path*; with MAKE, what lacks on the way is made.  It is held
  * until the next one is opened, or longer if it is pinned. */
-int open_directory(struct place *place, const char *path, size_t length, int make, struct directory **found)
+int hold_directory(struct place *place, const char *path, size_t length, int make, struct directory **found)
 {
     struct walk walk;
     char part[256];

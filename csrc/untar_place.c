@@ -75,7 +75,7 @@ static int open_target(struct place *place, const struct tar_entry *entry, struc
     *name = split_name(place->target, &length);
     if (!**name)
         return WRONG(LINK);
-    int opened = open_directory(place, place->target, length, 0, parent);
+    int opened = hold_directory(place, place->target, length, 0, parent);
     return opened == -ENOENT || opened == WRONG(NOT_DIRECTORY) ? WRONG(LINK) : opened;
 }
 
@@ -139,7 +139,7 @@ static int dress_directory(struct place *place, const struct tar_entry *entry, s
 {
     struct directory *directory;
 
-    TRY(open_directory(place, place->name, strlen(place->name), 0, &directory));
+    TRY(hold_directory(place, place->name, strlen(place->name), 0, &directory));
     TRY(set_owner(place, directory->fd, NULL, entry));
     directory->group = place->flags & PE_UNTAR_ONE_OWNER ? directory->group : entry->gid;
     directory->mode = entry->mode & 07777;
@@ -188,7 +188,7 @@ static int put(struct place *place, const struct tar_entry *entry, struct tar_te
     for (int tries = 0; made == -EEXIST && tries < MOST_TRIES; tries++) {
         if (tries)
             TRY(make_room(place, parent, name, &hides));
-        TRY(open_directory(place, place->name, length, MAKE, &parent));
+        TRY(hold_directory(place, place->name, length, MAKE, &parent));
         made = make_entry(place, entry, parent, name);
         if (made == -EEXIST && is_again(entry, parent, name))
             made = 0;
@@ -211,7 +211,7 @@ static int put_whiteout(struct place *place)
     struct stat is;
 
     place->count.whiteouts++;
-    TRY(open_directory(place, place->name, length, MAKE, &parent));
+    TRY(hold_directory(place, place->name, length, MAKE, &parent));
     parent->touched = 1;
     int made = (int)SYS(mknodat, parent->fd, name, S_IFCHR, 0);
     if (made != -EEXIST)
@@ -219,7 +219,7 @@ static int put_whiteout(struct place *place)
     TRY(SYS(newfstatat, parent->fd, name, &is, AT_SYMLINK_NOFOLLOW));
     if (!S_ISDIR(is.st_mode))
         return 0;
-    TRY(open_directory(place, place->name, strlen(place->name), 0, &directory));
+    TRY(hold_directory(place, place->name, strlen(place->name), 0, &directory));
     return make_opaque(place, directory);
 }
 
@@ -228,7 +228,7 @@ static int put_opaque(struct place *place)
     struct directory *directory;
 
     place->count.whiteouts++;
-    TRY(open_directory(place, place->name, strlen(place->name), MAKE, &directory));
+    TRY(hold_directory(place, place->name, strlen(place->name), MAKE, &directory));
     return make_opaque(place, directory);
 }
 

@@ -79,9 +79,9 @@ _ROOMS = {
     "pyengine.errors": (
         "AlreadyExists BuildFailed ContainerNotFound DigestMismatch EngineClosed EngineError "
         "ExecutableNotFound ForeignProcess ImageNotFound InUse InvalidContent InvalidRequest "
-        "KernelError NetworkNotFound NoSpace NotExecutable NotFound NotPermitted NotReady OomKilled "
-        "PortInUse ProgramFailed RateLimited RegistryError RegistryUnavailable StoreError TimedOut "
-        "Unauthorized Unsupported VolumeNotFound WrongState"
+        "KernelError NetworkNotFound NoSpace NotExecutable NotFound NotPermitted NotReady "
+        "OomKilled PortInUse ProgramFailed RateLimited RegistryError RegistryUnavailable "
+        "StoreError TimedOut Unauthorized Unsupported VolumeNotFound WrongState"
     ),
     "pyengine.events": "EventStream",
     "pyengine.lease": "Lease",
