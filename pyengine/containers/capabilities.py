@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 from attrs import frozen
 
-from pyengine.containers.diagnosis import Cause, diagnose, diagnose_limit
+from pyengine.containers.diagnosis import diagnose, diagnose_limit
 from pyengine.containers.house import House
 from pyengine.containers.sweeper import remove
+from pyengine.containers.wishes import NAMES as WISHES
+from pyengine.containers.wishes import wishes
 from pyengine.containers.writable import require_marks
 from pyengine.errors import EngineError, InvalidRequest, StoreError, Unsupported
 from pyengine.linux import plan as p
@@ -21,15 +23,24 @@ from pyengine.linux.native_joiner import Joiner
 from pyengine.linux.plan import Step, texts
 from pyengine.linux.trial import HostLimits, Refusal
 from pyengine.model.capabilities import Capabilities, Feature
+from pyengine.model.spec import DEFAULT_PIDS_LIMIT
 
+_MEMORY = ("memory_swap", "memory_reservation", "memory_swappiness", "oom_kill_disable")
+_CPU = ("cpu_shares", "cpu_period", "cpu_rt_period", "cpu_rt_runtime")
+_IO = (
+    *("blkio_weight", "blkio_weight_device", "device_read_bps", "device_write_bps"),
+    *("device_read_iops", "device_write_iops"),
+)
 _ESSENTIAL = frozenset(("mount", "overlay", "pid", "proc"))
 _LIMITS = {
-    "memory": ("memory", "a limit of memory"),
-    "cpu": ("cpu", "a share, and a limit, of processor time"),
-    "cpuset": ("cpuset", "processors of its own"),
-    "pids": ("pids", "a limit of processes"),
-    "io": ("blkio", "limits of what it reads from and writes to disks"),
+    "memory": ("memory", "a limit of memory", ("memory", *_MEMORY)),
+    "cpu": ("cpu", "a share, and a limit, of processor time", ("cpus", *_CPU)),
+    "cpuset": ("cpuset", "processors of its own", ("cpuset", "cpuset_mems")),
+    "pids": ("pids", f"a limit of processes: {DEFAULT_PIDS_LIMIT:,} if not asked", ("pids",)),
+    "io": ("blkio", "limits of what it reads from and writes to disks", _IO),
 }
+"""Each one's controller, what it is for, and the options that need it."""
+
 _UNBUILT = frozenset(("networks", "volumes", "images", "builds"))
 
 
@@ -86,7 +97,7 @@ def _trials() -> Iterator[Trial]:
 NAMES = frozenset(
     (
         *(each.name for each in _trials()),
-        *(*_LIMITS, "kill", "overlay", "own-ids", "pause", "subids", "userns"),
+        *(*_LIMITS, *WISHES, "overlay", "own-ids", "subids", "userns"),
     )
 )
 """Every feature there is."""
@@ -123,6 +134,7 @@ def _probe(house: House) -> Capabilities:
         *_cgroup_features(house, host),
         _subids(house, host),
         _own_ids(house, host),
+        *wishes(house, host),
     )
     if not all(feature.works for feature in features if feature.name in _ESSENTIAL):
         tier = "none"
@@ -196,22 +208,17 @@ def _overlay(house: House) -> Iterator[Trial]:
 
 def _cgroup_features(house: House, host: HostLimits) -> Iterator[Feature]:
     found, delegation = house.hierarchy.describe(), house.hierarchy.delegation
-    for name, (controller, what) in _LIMITS.items():
+    for name, (controller, what, options) in _LIMITS.items():
         is_there = controller in found.controllers or name in found.controllers
         number = _try_cgroup(house, controller) if is_there else 0
         if is_there and number == 0:
-            yield Feature(name, what, True)
+            yield Feature(name, what, True, options=options)
         else:
             given = None
             if delegation is not None and (host.user != 0 or delegation.directory is not None):
                 given = delegation.why_not(name)
-            yield Feature(name, what, False, *diagnose_limit(name, number, host, given))
-    for name, what, works in (
-        ("pause", "being paused as one", found.can_freeze),
-        ("kill", "being killed as one", found.can_kill),
-    ):
-        cause: Cause = ("", "") if works else diagnose_limit("freezer", 0, host)
-        yield Feature(name, what, works, *cause)
+            why, remedy = diagnose_limit(name, number, host, given)
+            yield Feature(name, what, False, why, remedy, options=options)
 
 
 def _try_cgroup(house: House, controller: str) -> int:
@@ -233,7 +240,7 @@ def _subids(house: House, host: HostLimits) -> Feature:
     what = "more than one user inside, where the engine is not root"
     why, remedy = house.joiners.cause
     cost = "" if why or host.user == 0 else "3 ms, once for an engine"
-    return Feature("subids", what, not why, why, remedy, cost)
+    return Feature("subids", what, not why, why, remedy, cost, ("user", "group_add"))
 
 
 def _own_ids(house: House, host: HostLimits) -> Feature:
@@ -241,10 +248,11 @@ def _own_ids(house: House, host: HostLimits) -> Feature:
     name, what = "own-ids", "ids that nobody else has, over files that are shown with them"
     if host.user != 0:
         return Feature(name, what, False, "only root may give them", "run as root")
+    options = ("userns='auto'",)
     try:
         house.ranges.check((house.layout.layers,))
     except Unsupported as error:
-        return Feature(name, what, False, error.missing, error.remedy)
+        return Feature(name, what, False, error.missing, error.remedy, options=options)
     except EngineError as error:
-        return Feature(name, what, False, str(error), "")
-    return Feature(name, what, True, cost="a tenth of a start")
+        return Feature(name, what, False, str(error), "", options=options)
+    return Feature(name, what, True, cost="a tenth of a start", options=options)

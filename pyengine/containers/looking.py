@@ -208,8 +208,7 @@ def stats(house: House, container_id: str, previous: Stats | None = None) -> Sta
     pid = None if record.spec.namespaces.network == "host" else state.pid
     cgroup = cgroup_of(house, container_id)
     if _is_nowhere(cgroup):
-        missing = "no cgroup of ours counts what it uses"
-        raise Unsupported("stats", missing, "run as root, or have a cgroup delegated by systemd")
+        raise Unsupported("stats", *house.hierarchy.why_nowhere())
     return sample(cgroup, network_pid=pid, previous=previous)
 
 

@@ -1,6 +1,7 @@
 """What a container cannot have, or has otherwise, where its engine is not root.
 
-Pure: nothing is left out in silence, whoever asks for it is told what is missing.
+Pure: nothing is left out in silence, whoever asks for it is told what is missing, in the words
+in which ``capabilities()`` announces it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from attrs import evolve
 
 from pyengine.containers.identity import Identity
 from pyengine.errors import InvalidRequest, Unsupported
+from pyengine.linux.delegation import NOT_DELEGATED, REMEDY
 from pyengine.linux.userns import MORE_IDS
 from pyengine.model.ids import IdMaps
 from pyengine.model.mounts import Mount, MountKind
 from pyengine.model.spec import ContainerSpec
 
-_AS_ROOT = "run as root, or leave it out"
+AS_ROOT = "run as root, or leave it out"
+NO_HOST_PROC = "only root may mount a /proc of the host's processes"
+NO_HOST_USERS = "only root has the users of the host"
+NO_SCORE = "whom the kernel kills first is for root to say"
+NO_RULES = "devices come from the host as they are, by their own modes"
+NO_PROPAGATION = "only root's mounts go on to other mount namespaces"
 _ONE_ID = "this user has one id only, so there is nobody else inside"
 
 
@@ -25,30 +32,33 @@ def refuse_unmet(spec: ContainerSpec, *, has_cgroup: bool) -> None:
     """
     modes = spec.namespaces
     if modes.pid == "host":
-        _refuse("pid='host'", "only root may mount a /proc of the host's processes")
-    if modes.pid != "private" and not has_cgroup:
-        _refuse(f"pid={modes.pid!r}", "without a cgroup of its own it could not be ended as one")
+        _refuse("pid='host'", NO_HOST_PROC)
+    if modes.pid != "private" and not has_cgroup:  # it could not be ended as one
+        raise Unsupported(f"pid={modes.pid!r}", NOT_DELEGATED, REMEDY)
     if spec.cgroup_parent and not has_cgroup:
-        _refuse(f"cgroup_parent={spec.cgroup_parent!r}", "no cgroup tree is ours to write to")
+        raise Unsupported(f"cgroup_parent={spec.cgroup_parent!r}", NOT_DELEGATED, REMEDY)
     if spec.oom_score_adj:
-        _refuse("oom_score_adj", "whom the kernel kills first is for root to say")
+        _refuse("oom_score_adj", NO_SCORE)
     if spec.security.device_rules:
-        _refuse("device_cgroup_rules", "devices come from the host as they are, by their own modes")
+        _refuse("device_cgroup_rules", NO_RULES)
     for device in spec.security.devices:
         if set(device.access) != set("rwm"):
-            _refuse(f"device access {device.access!r}", "only root may filter what devices are for")
+            _refuse(f"device access {device.access!r}", NO_RULES)
     for mount in spec.mounts:
         _check_mount(mount)
 
 
 def _check_mount(mount: Mount) -> None:
     if mount.kind is MountKind.BIND and mount.propagation.lstrip("r") != "private":
-        missing = "only root's mounts go on to other mount namespaces"
-        _refuse(f"mount propagation {mount.propagation!r}", missing)
+        _refuse(f"mount propagation {mount.propagation!r}", NO_PROPAGATION)
 
 
 def _refuse(feature: str, missing: str) -> None:
-    raise Unsupported(feature, missing, _AS_ROOT)
+    raise Unsupported(feature, missing, AS_ROOT)
+
+
+def _one_id(ids: IdMaps) -> str:
+    return f"there is nobody else: {ids.why_single}" if ids.why_single else _ONE_ID
 
 
 def mapped(
@@ -63,7 +73,7 @@ def mapped(
         return identity
     if not ids.has_user(identity.uid) or not ids.has_group(identity.gid):
         if ids.is_single:
-            raise Unsupported(f"user {user!r}", _ONE_ID, MORE_IDS)
+            raise Unsupported(f"user {user!r}", _one_id(ids), MORE_IDS)
         why = f"{identity.uid}:{identity.gid} is not among the ids that this user has"
         raise InvalidRequest("user", user, why=why)
     if not ids.is_single:
@@ -72,5 +82,5 @@ def mapped(
             raise InvalidRequest("group", unknown[0], why="it is not among the groups of this user")
         return identity
     if group_add and set(identity.groups) != {identity.gid}:
-        raise Unsupported(f"group_add={list(group_add)}", _ONE_ID, MORE_IDS)
+        raise Unsupported(f"group_add={list(group_add)}", _one_id(ids), MORE_IDS)
     return evolve(identity, groups=(identity.gid,))

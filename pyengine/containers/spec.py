@@ -284,8 +284,9 @@ def users_of(asked: str, host: HostFacts) -> str:
     if host.user == 0:
         return asked or "host"
     if asked == "host":
-        missing = "only root has the users of the host"
-        raise Unsupported("userns='host'", missing, "run as root, or leave it out")
+        from pyengine.containers.rootless import AS_ROOT, NO_HOST_USERS
+
+        raise Unsupported("userns='host'", NO_HOST_USERS, AS_ROOT)
     return "" if asked == "auto" else asked
 
 

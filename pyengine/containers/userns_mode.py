@@ -11,6 +11,12 @@ from pyengine.errors import Unsupported
 from pyengine.model.record import ContainerRecord
 from pyengine.store.layout import STEADY, Home
 
+NO_USER = (
+    "root has all ids of the host, and a container no user to be mapped to",
+    "use userns='auto', or 'host'",
+)
+"""Why root cannot be itself inside, and what it can have."""
+
 
 def refuse_users(house: House, record: ContainerRecord) -> None:
     """Raise `Unsupported` where what *record* asks for cannot be had; nothing is made yet."""
@@ -19,8 +25,7 @@ def refuse_users(house: House, record: ContainerRecord) -> None:
         house.joiner_for(record)
         return
     if mode != "auto":
-        missing = "root has all ids of the host, and a container no user to be mapped to"
-        raise Unsupported(f"userns={mode!r}", missing, "use userns='auto', or 'host'")
+        raise Unsupported(f"userns={mode!r}", *NO_USER)
     from pyengine.containers.own_users import refuse_with_own_users
 
     refuse_with_own_users(record.spec, counts_births="pids" in house.hierarchy.v2_controllers)

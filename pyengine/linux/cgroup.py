@@ -192,11 +192,7 @@ class Cgroup:
         """
         v2, v1 = self.v2_path, self._v1("freezer")
         if v2 is None and v1 is None:
-            raise Unsupported(
-                "pause",
-                "no cgroup tree of this host is ours to write to",
-                "run as root, or let systemd delegate a cgroup",
-            )
+            raise Unsupported("pause", *self.hierarchy.why_nowhere())
         freezer.set_frozen(v2, v1, True)
         if not freezer.wait_frozen(v2, v1, timeout):
             self.thaw()

@@ -33,7 +33,8 @@ _DELEGATED = "user.delegate"
 _HELPERS = (b"pyengine-guard", b"memfd:pyengine-")
 """What our own helpers are called, who may be nobody's children; their names end at 15 bytes."""
 
-_REMEDY = "start this program with systemd-run --user --scope -p Delegate=yes, or run as root"
+NOT_DELEGATED = "no cgroup is delegated to this user"
+REMEDY = "start this program with systemd-run --user --scope -p Delegate=yes, or run as root"
 _lock = threading.Lock()
 
 
@@ -57,10 +58,10 @@ class Delegation:
     def why_not(self, controller: str) -> tuple[str, str]:
         """Why *controller* limits nothing here, and what would help."""
         if self.directory is None:
-            return "no cgroup is delegated to this user", _REMEDY
+            return NOT_DELEGATED, REMEDY
         if controller in self.withheld:
             why = f"cgroup {self.directory} does not hand down its {controller} controller"
-            return f"{why}, and {self.resident} lives there, who is not ours to move", _REMEDY
+            return f"{why}, and {self.resident} lives there, who is not ours to move", REMEDY
         remedy = "let systemd delegate it (Delegate=yes), run as root, or leave it out"
         return f"cgroup {self.directory} has no {controller} controller", remedy
 

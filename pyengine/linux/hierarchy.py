@@ -12,7 +12,7 @@ from attrs import field, frozen
 from pyengine.errors import KernelError
 from pyengine.linux import cgroup_files as files
 from pyengine.linux.cgroup_names import OWN, PARENT, branch, is_branch, is_level
-from pyengine.linux.delegation import CONTROLLERS, Delegation
+from pyengine.linux.delegation import CONTROLLERS, NOT_DELEGATED, REMEDY, Delegation
 from pyengine.linux.delegation import find as find_delegation
 from pyengine.linux.device_filter import DEFAULT_POLICY
 
@@ -76,6 +76,12 @@ class Hierarchy:
         version = "1" if self.v1 else "2" if self.v2 else ""
         as_one = self.v2 is not None or "freezer" in self.v1
         return CgroupInfo(version, "cgroupfs" if version else "none", tuple(limits), as_one, as_one)
+
+    def why_nowhere(self) -> tuple[str, str]:
+        """Why no tree is ours to write to, and what would help."""
+        if os.geteuid() != 0:
+            return NOT_DELEGATED, REMEDY
+        return "no cgroup tree of this host is ours to write to", "run where they may be written"
 
     def prepare(self, tree: str, parent: str) -> str:
         """Make *parent* (``/a/b``) below the mount point *tree*, ready for containers.

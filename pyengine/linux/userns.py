@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
+from attrs import evolve
+
 from pyengine.errors import EngineError, KernelError, Unsupported
 from pyengine.linux.id_helpers import (
     GIDMAP,
@@ -47,8 +49,10 @@ def ids_for(mode: str, *, why_single: str = "") -> IdMaps:
         raise Unsupported("userns='nomap'", missing, "leave it out, or use userns='keep-id'")
     if mode:
         at_user, at_group = keep_id(mode)
-        return lay_out(keep_own(user, users, at_user), keep_own(group, groups, at_group))
-    return lay_out(root_is_me(user, users), root_is_me(group, groups))
+        found = lay_out(keep_own(user, users, at_user), keep_own(group, groups, at_group))
+    else:
+        found = lay_out(root_is_me(user, users), root_is_me(group, groups))
+    return evolve(found, why_single=why_single)
 
 
 def _more_ids(user: int, group: int) -> tuple[tuple[Span, ...], tuple[Span, ...]]:

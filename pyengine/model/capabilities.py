@@ -13,6 +13,8 @@ class Feature:
 
     *works* was found out by trying it; where it does not, *why* names the one cause, and
     *remedy* what to do about it. *what* says what it is for, *cost* what is given up for it.
+    *options* are the wishes that are refused without it, as an `Unsupported` names them: those
+    that begin with one of these words.
 
     >>> print(Feature("memory", "a limit of memory", False, "no controller", "have it delegated"))
     memory: no (no controller; have it delegated)
@@ -24,6 +26,20 @@ class Feature:
     why: str = ""
     remedy: str = ""
     cost: str = ""
+    options: tuple[str, ...] = ()
+
+    def concerns(self, wish: str) -> bool:
+        """Whether *wish*, as an `Unsupported` names it, needs this feature.
+
+        >>> Feature("subids", "", False, options=("user",)).concerns("user 'app'")
+        True
+        >>> Feature("subids", "", False, options=("user",)).concerns("userns='host'")
+        False
+        """
+        return any(
+            wish.startswith(one) and not wish[len(one) : len(one) + 1].isalnum()
+            for one in self.options
+        )
 
     def __str__(self) -> str:
         return f"{self.name}: {'yes' if self.works else f'no ({self.why}; {self.remedy})'}"
@@ -67,6 +83,7 @@ class Capabilities:
                 "why": feature.why,
                 "remedy": feature.remedy,
                 "cost": feature.cost,
+                "options": list(feature.options),
             }
             for feature in self.features
         ]

@@ -58,6 +58,7 @@ class IdMaps:
 
     users: tuple[IdRange, ...] = field(validator=_check)
     groups: tuple[IdRange, ...] = field(validator=_check)
+    why_single: str = field(default="", eq=False)  # why there is nobody else, where there is not
 
     @classmethod
     def single(cls, user: int, group: int) -> IdMaps:

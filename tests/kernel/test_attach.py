@@ -10,7 +10,7 @@ from shells import first_words
 import pyengine
 from pyengine import ContainerNotFound, TimedOut, WrongState
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 TALK = "echo up; while read word; do echo out $word; echo err $word >&2; done; echo down; exit 3"
 

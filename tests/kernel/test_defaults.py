@@ -24,7 +24,7 @@ from docker_defaults import (
 
 from pyengine import Engine
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 PROBE = ["/bin/probe"]
 

@@ -17,7 +17,7 @@ import pyengine
 from pyengine import ExecutableNotFound, InvalidRequest, StoreError, TimedOut
 from pyengine.store.journal import Journal
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 def actions(engine, **options):

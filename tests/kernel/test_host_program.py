@@ -13,7 +13,7 @@ import pytest
 import pyengine
 from pyengine import ForeignProcess
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 def test_who_reaps_every_child_does_not_disturb_exit_codes(engine, image):

@@ -19,7 +19,7 @@ from pyengine import (
     WrongState,
 )
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 ANSWERING = """
 for signal in TERM INT USR1 RTMIN+3 37; do trap "echo got $signal; exit 5" $signal; done 2>/dev/null

@@ -14,7 +14,7 @@ from pyengine import InvalidRequest, OomKilled, Unsupported
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.limits import cpu_weight, io_weight
 
-pytestmark = [pytest.mark.kernel, pytest.mark.anyone]
+pytestmark = [pytest.mark.kernel, pytest.mark.anyone, pytest.mark.tiers]
 
 MEGABYTE = 1 << 20
 HOG = "head -c 64m /dev/zero | tail -n 1 | wc -c"  # tail keeps the line, which has no end

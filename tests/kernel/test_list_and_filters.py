@@ -11,7 +11,7 @@ from shells import ready
 import pyengine
 from pyengine import ContainerNotFound, InvalidRequest, bind
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from shells import ready, said
 
 from pyengine import InvalidRequest, Unsupported, bind, image_mount, overlay, tmpfs, volume
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 @pytest.fixture

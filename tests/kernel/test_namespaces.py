@@ -12,7 +12,7 @@ from shells import said
 from pyengine import InvalidRequest, Unsupported, WrongState
 from pyengine.linux.capabilities import NAMES, held
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 KINDS = {"cgroup", "ipc", "mnt", "net", "pid", "time", "uts"}
 NAMESPACES = f"for kind in {' '.join(KINDS)} user; do readlink /proc/self/ns/$kind; done"

@@ -12,7 +12,7 @@ import pytest
 
 from pyengine import LogConfig, TimedOut, Unsupported, bind
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 EVERY_BYTE = bytes(range(256)) * 8 + b"\n" + bytes(reversed(range(256))) + b"no end of line"
 BOTH = 'i=0; while [ $i -lt 2000 ]; do echo "out $i"; echo "err $i" >&2; i=$((i+1)); done'

@@ -21,7 +21,7 @@ from pyengine import (
 )
 from pyengine.model.spec import DEFAULT_PATH
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 def variables(text):

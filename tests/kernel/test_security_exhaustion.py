@@ -17,7 +17,7 @@ import pytest
 
 from pyengine import EngineError, OomKilled
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 @contextmanager

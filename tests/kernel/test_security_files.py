@@ -17,7 +17,7 @@ from hostile import Canary, attempt, put_link, small_root
 
 from pyengine import InvalidRequest, Result
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 GIANT = 400 << 20
 FILES = ("passwd", "group")

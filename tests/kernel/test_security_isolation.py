@@ -20,7 +20,7 @@ from hostile import leaks_of, probe
 
 from pyengine.linux.capabilities import NAMES, held
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 def said(engine, image, script, **options):

@@ -18,7 +18,7 @@ from hostile import Canary, attempt, leaks_of, put_link, small_root
 from pyengine import InvalidRequest, Result
 from pyengine.errors import EngineError
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 def targets(canary: Canary, place: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from support import programs
 from pyengine import EngineError, InvalidRequest
 from pyengine.linux import native
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 def digests() -> dict[str, str]:

@@ -17,7 +17,7 @@ from hostile import Canary, attempt, small_root
 
 from pyengine import EngineError, InvalidRequest, Result
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 ROUNDS = 40
 EXCHANGE = 2  # RENAME_EXCHANGE

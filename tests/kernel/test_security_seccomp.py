@@ -20,7 +20,7 @@ from docker_defaults import CAPABILITIES
 import pyengine
 from pyengine import Engine, InvalidRequest
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 DATA = Path(pyengine.__file__).parent / "data"
 PROFILE = json.loads((DATA / "seccomp.json").read_text())

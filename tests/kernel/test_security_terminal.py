@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 RED = "\x1b[31mred\x1b[0m"
 CLEAR = "\x1b]0;title\x07\x1b[2J\x9b31m"

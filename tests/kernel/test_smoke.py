@@ -14,7 +14,7 @@ from support.keepers import end_keeper, kill_keeper
 import pyengine
 from pyengine import ExecutableNotFound
 
-pytestmark = [pytest.mark.kernel, pytest.mark.anyone]
+pytestmark = [pytest.mark.kernel, pytest.mark.anyone, pytest.mark.tiers]
 
 
 @pytest.fixture

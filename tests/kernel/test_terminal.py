@@ -8,7 +8,7 @@ import pytest
 
 from pyengine import InvalidRequest, TimedOut, WrongState
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 def until(process, wanted):

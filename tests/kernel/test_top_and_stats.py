@@ -8,7 +8,7 @@ from shells import ready
 import pyengine
 from pyengine import InvalidRequest, Unsupported, WrongState
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 # --- its processes (O17) ---
