@@ -223,7 +223,7 @@ def _dev_steps(
     bound = around.ids is not None
     yield from _dev_basics(attached, around.kcore, bound)
     if not spec.open_stdin and not spec.tty:
-        yield _HOST_NULL_STDIN if bound else _NULL_STDIN
+        yield _HOST_NULL_STDIN if bound and not attached else _NULL_STDIN
     if attached:
         for node in around.nodes:
             if bound:

@@ -37,11 +37,14 @@ def refuse_unmet(spec: ContainerSpec, *, has_cgroup: bool) -> None:
         raise Unsupported(f"pid={modes.pid!r}", NOT_DELEGATED, REMEDY)
     if spec.cgroup_parent and not has_cgroup:
         raise Unsupported(f"cgroup_parent={spec.cgroup_parent!r}", NOT_DELEGATED, REMEDY)
+    security = spec.security
+    if security.writable_cgroups and not security.privileged and not has_cgroup:
+        raise Unsupported("writable-cgroups", NOT_DELEGATED, REMEDY)
     if spec.oom_score_adj:
         _refuse("oom_score_adj", NO_SCORE)
-    if spec.security.device_rules:
+    if security.device_rules:
         _refuse("device_cgroup_rules", NO_RULES)
-    for device in spec.security.devices:
+    for device in security.devices:
         if set(device.access) != set("rwm"):
             _refuse(f"device access {device.access!r}", NO_RULES)
     for mount in spec.mounts:

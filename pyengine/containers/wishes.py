@@ -33,7 +33,11 @@ _WORKS: Cause = ("", "")
 _STANDING_STILL = ("pause", "being paused as one", ("pause",))
 _ENDED = ("kill", "a cgroup of its own to be ended as one with", ())
 _COUNTED = ("stats", "being told what it uses", ("stats",))
-_PLACED = ("cgroup-parent", "a cgroup of its user's choice", ("cgroup_parent",))
+_PLACED = (
+    "cgroups",
+    "a cgroup of its user's choice, and cgroups that it makes",
+    ("cgroup_parent", "writable-cgroups"),
+)
 _SHARED = ("pid-shared", "the processes of another container", ("pid='container",))
 
 

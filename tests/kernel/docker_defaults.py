@@ -31,6 +31,9 @@ DEVICE_LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
+BOUND = {f"/dev/{name}" for name in DEVICE_NODES if "/" not in name}
+"""What are the host's own devices, where the engine may make none."""
+
 _QUIET = {"nosuid", "nodev", "noexec"}
 # the file system, flags of the mount, and some of the file system's options
 MOUNTS: dict[str, tuple[str, set[str], set[str]]] = {

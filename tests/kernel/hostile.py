@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from pyengine import Engine, EngineError, Result
+from pyengine import Engine, EngineError, Result, Unsupported
 
 BUSY = ("cat", "echo", "env", "false", "id", "ls", "mkdir", "readlink", "sh", "sleep", "true")
 
@@ -76,9 +76,14 @@ def put_link(root: str, path: str, target: str) -> None:
 
 
 def attempt(call: Callable[[], Result]) -> Result | EngineError:
-    """What came of it; anything but an answer or an error of ours is a failure of the test."""
+    """What came of it; anything but an answer or an error of ours is a failure of the test.
+
+    So is that it cannot be had here, where that has not been announced.
+    """
     try:
         return call()
+    except Unsupported:
+        raise
     except EngineError as error:
         return error
 

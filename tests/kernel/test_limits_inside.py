@@ -184,6 +184,8 @@ def test_a_fork_bomb_is_held_and_the_container_ends_all_the_same(engine, image, 
 )
 def test_the_kernel_has_the_number_of_processes_that_was_asked_for(engine, image, asked, limit):
     # C40
+    if not asked and "pids" not in engine.capabilities():
+        limit = "max"  # as announced
     container = engine.start(image, "sleep 99", **asked)
     path = Cgroup.open(HOST, container.id).path_of("pids")
     found = "max" if path is None else kernel_has(container, "pids", "pids.max", "pids.max")

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import subprocess
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -127,28 +127,29 @@ def newest_named() -> int:
 
 
 @pytest.fixture(scope="module")
-def views(tmp_path_factory, image):
+def view(tmp_path_factory, image):
     """What the probe finds out about the filter: of its container, and of one that joins it."""
     with Engine(tmp_path_factory.mktemp("seccomp")) as engine:
         container = engine.start(image, ["sleep", "1000"])
-        told = {
-            "run": engine.run(image, ["/bin/probe"]),
-            "exec": container.exec(["/bin/probe"]),
-            "user": engine.run(image, ["/bin/probe"], user="app"),
-            "user exec": container.exec(["/bin/probe"], user="app"),
-            "terminal": engine.run(image, ["/bin/probe"], tty=True),
-            "no new privileges": engine.run(image, ["/bin/probe"], no_new_privileges=True),
-            "init": engine.run(image, ["/bin/probe"], init=True),
+        run, join = partial(engine.run, image), container.exec
+        ways = {
+            "run": run,
+            "exec": join,
+            "user": partial(run, user="app"),
+            "user exec": partial(join, user="app"),
+            "terminal": partial(run, tty=True),
+            "no new privileges": partial(run, no_new_privileges=True),
+            "init": partial(run, init=True),
         }
-    return {way: json.loads(result.stdout)["seccomp"] for way, result in told.items()}
+        yield cache(lambda way: json.loads(ways[way](["/bin/probe"]).stdout)["seccomp"])
 
 
 WAYS = ("run", "exec", "user", "user exec", "terminal", "no new privileges", "init")
 
 
 @pytest.fixture(params=WAYS)
-def seen(request, views):
-    return views[request.param]
+def seen(request, view):
+    return view(request.param)
 
 
 def test_the_verdict_on_each_call_is_the_profile_s(seen):

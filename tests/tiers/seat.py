@@ -19,6 +19,9 @@ RANGE = f"{NAME}:1000000:65536\n"
 """What the user of tier ``subids`` may use besides their own id."""
 
 HELPERS = ("newuidmap", "newgidmap")
+NODES = ((1, 5), (1, 11), (5, 0))
+"""Devices that tests need, and who runs them can make none."""
+
 _SEARCH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
@@ -29,6 +32,7 @@ def run(place: Path, tier: str, command: Iterable[str]) -> int:
         (place / name).mkdir(0o700)
         os.chown(place / name, USER, USER)
     _write_accounts(place / "etc", tier)
+    _give(place / "for_tests")
     become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--inh-caps=-all"]
     theirs = ["env", "-i", *_environment(place, tier)]
     # a shell stays, to be process 1: pytest has no children but its own
@@ -52,6 +56,7 @@ def _environment(place: Path, tier: str) -> Iterator[str]:
     yield "PYTHONDONTWRITEBYTECODE=1"
     yield f"HYPOTHESIS_STORAGE_DIRECTORY={place}/tmp/hypothesis"
     yield f"PYENGINE_TIER={tier}"
+    yield f"PYENGINE_GIVEN={place}/for_tests"
 
 
 def _write_accounts(etc: Path, tier: str) -> None:
@@ -62,6 +67,18 @@ def _write_accounts(etc: Path, tier: str) -> None:
     for name in ("subuid", "subgid"):
         Path("/etc", name).touch()
         (etc / name).write_text(RANGE if tier == "subids" else "")
+
+
+def _give(place: Path) -> None:
+    """What tests.support.whoever hands out: devices, and a directory with a file system below."""
+    (place / "shared/below").mkdir(parents=True)
+    for major, minor in NODES:
+        node = place / f"{major}:{minor}"
+        os.mknod(node, 0o20666, os.makedev(major, minor))
+        node.chmod(0o666)
+        os.chown(node, USER, USER)  # or they could not link to it
+    for path in (place, place / "shared"):
+        os.chown(path, USER, USER)
 
 
 def _without_helpers(place: Path) -> Path:
@@ -78,6 +95,7 @@ def _script(place: Path) -> Iterator[str]:
     yield "set -e"
     for name in os.listdir(place / "etc"):
         yield f"mount --bind {place}/etc/{name} /etc/{name}"
+    yield f"mount -t tmpfs -o mode=1777 below {place}/for_tests/shared/below"
     yield from _in_reach(place / "given", _wanted())
     yield f"cd {shlex.quote(str(CHECKOUT))}\nset +e"
 
