@@ -357,7 +357,8 @@ __attribute__((used, noreturn)) void begin(long *stack)
     uint64_t all = ~0ULL;
 
     if (SYS(fcntl, ENGINE, F_SETFD, FD_CLOEXEC) < 0)
-        leave(126); /* no engine: a container has run us, as "#!/proc/self/exe" */
+        leave(126);             /* no engine: a container has run us, as "#!/proc/self/exe" */
+    be_worth_nothing_special(); /* while that file is ours: of who is not dumpable it is root's */
     if (stack[0] > 2)
         begin_with_own_users();
     SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -367,7 +368,6 @@ __attribute__((used, noreturn)) void begin(long *stack)
     SYS(umask, 0022);
     if (SYS(chdir, "/") < 0)
         leave(1);
-    be_worth_nothing_special();
     bounds = stack[0] > 1 ? hexadecimal((const char *)stack[2]) : ~0ULL;
     go_on(own_stack + sizeof own_stack, (void (*)(void))serve_all);
 }

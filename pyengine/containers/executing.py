@@ -22,6 +22,7 @@ from pyengine.containers.seats import Seat
 from pyengine.containers.supervisor import drive
 from pyengine.errors import TimedOut, WrongState
 from pyengine.linux import native
+from pyengine.linux.kin import end_kin
 from pyengine.linux.native_joiner import Visit
 from pyengine.model.record import ContainerRecord
 from pyengine.model.result import Result
@@ -139,7 +140,7 @@ def _begin(
     try:
         seat = running.seats.take()
         joiner = house.joiner_for(record)
-        plan = join_plan(record, options, identity, len(seat.tasks), running, joiner.ids)
+        plan = join_plan(record, options, identity, seat, running, joiner.ids)
         fds = (native.own_pidfd(os.getpid()), *seat.tasks)
         return seat, joiner.visit(
             plan, stdin=house.no_input(), fds=fds, cgroup=seat.v2, target=target
@@ -156,6 +157,8 @@ def _give_up(seat: Seat, visit: Visit) -> None:
     """Nothing that it has begun goes on."""
     seat.cgroup.kill()  # where there is one; `end` kills the program itself
     child, out, err = visit.child()
+    if seat.is_nowhere:
+        end_kin(child.pid)
     native.end(child)
     for fd in (out, err):
         if fd >= 0:

@@ -13,6 +13,7 @@ from pyengine.containers.pump import KEEP, Pump, Sink
 from pyengine.containers.seats import Seat
 from pyengine.errors import WrongState
 from pyengine.linux import native
+from pyengine.linux.kin import end_kin
 from pyengine.linux.process import send_signal
 from pyengine.linux.terminal import set_window_size
 from pyengine.model.signals import SIGKILL
@@ -153,6 +154,8 @@ class Execution:
             if self._has_seat:
                 self._was_killed = True
                 self.seat.cgroup.kill()
+                if self.seat.is_nowhere:
+                    end_kin(self.pid)
                 if self.seat.v2 < 0 and self.pidfd >= 0:  # whoever it has started may be nowhere
                     send_signal(self.pidfd, SIGKILL)
 

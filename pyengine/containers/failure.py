@@ -16,7 +16,7 @@ from pyengine.errors import (
     Unsupported,
 )
 from pyengine.linux.native import Failure
-from pyengine.linux.plan import Step
+from pyengine.linux.plan import BIND_RECURSIVE, Step
 from pyengine.model.spec import ContainerSpec
 
 _NO_INTERPRETER = "its interpreter (after #!, or the loader of its format) is missing in the image"
@@ -101,6 +101,11 @@ def _mount(number: int, step: Step, workdir: str) -> EngineError | None:
     if number == errno.ELOOP:
         why = "its links lead in a circle, out of the container, or to its root"
         return InvalidRequest("mount target", step.target, why=why)
+    if number == errno.EINVAL and step.op == "bind" and not step.flags & BIND_RECURSIVE:
+        if os.geteuid() != 0:
+            from pyengine.containers.rootless import NO_BARE, NO_BARE_REMEDY
+
+            return Unsupported(f"recursive=False on {step.target}", NO_BARE, NO_BARE_REMEDY)
     if number == errno.EINVAL and step.op == "mount":
         options = step.data.rstrip(b"\0").replace(b"\0", b",").decode(errors="replace")
         return InvalidRequest(f"{step.kind} options", options, why="the kernel refuses them")

@@ -21,6 +21,7 @@ from pyengine.containers.privilege_steps import (
     tie,
 )
 from pyengine.containers.running import Running
+from pyengine.containers.seats import Seat
 from pyengine.linux import plan as p
 from pyengine.linux.capabilities import NAMES, held, last_cap, mask
 from pyengine.linux.plan import Block, Plan, Step, encode
@@ -45,18 +46,18 @@ def join_plan(
     record: ContainerRecord,
     options: JoinOptions,
     identity: Identity,
-    tasks: int,
+    seat: Seat,
     running: Running | None,
     ids: IdMaps | None = None,
 ) -> Plan:
-    """All but its place: cgroup, target, and the fds, which are the owner's pidfd and *tasks* v1
-    ``tasks`` files. The same wishes have the same plan: those of a container of ours are kept.
+    """All but its place: cgroup, target, and the fds, which are the owner's pidfd and those of
+    the v1 ``tasks`` files of *seat*. The same wishes have the same plan: those of a container of ours are kept.
 
     *ids* are those of our user namespace, where we have one. Whoever is root there may join its
     pid namespace, but not come back: he has an usher. A container of another process is in one
     of its own, which is joined first of all, from outside; so is one that has users of its own.
     """
-    spec = record.spec
+    spec, tasks = record.spec, len(seat.tasks)
     if options.privileged and running is not None:
         running.has_tracers = True
     first_id = record.first_id
@@ -65,7 +66,15 @@ def join_plan(
     kept = running.join_plans.get(key) if running is not None else None
     if kept is None:
         steps = _steps(
-            spec, options, identity, tasks, running, ids, first_id=first_id, ushered=ushered
+            spec,
+            options,
+            identity,
+            tasks,
+            running,
+            ids,
+            first_id=first_id,
+            ushered=ushered,
+            marked=seat.is_nowhere,
         )
         kept = Plan(
             argv=options.argv,
@@ -97,6 +106,7 @@ def _steps(
     *,
     first_id: int,
     ushered: bool,
+    marked: bool,
 ) -> Block:
     """What another program of the same wishes has had to do."""
     key = (
@@ -118,6 +128,7 @@ def _steps(
             regroups=may_regroup(ids),
             pretends=is_alone(ids),
             shared=_shared(spec, ids, first_id),
+            mark=_mark(spec) if marked else 0,
         )
         if running is not None:
             _keep(running.join_steps, key, steps)
@@ -129,6 +140,11 @@ def _gives(options: JoinOptions, ids: IdMaps | None, first_id: int) -> int:
     if not options.privileged:
         return 0
     return held() if ids is None and not first_id else mask(NAMES[: last_cap() + 1])
+
+
+def _mark(spec: ContainerSpec) -> int:
+    """The namespace that tells a program's descendants, where no cgroup does: linux/kin.py."""
+    return p.NEWTIME if spec.namespaces.cgroup == "host" else p.NEWCGROUP
 
 
 def _of_others(running: Running | None, ids: IdMaps | None) -> int:
@@ -182,6 +198,7 @@ def compile_join(
     regroups: bool = True,
     pretends: bool = False,
     shared: int = _SHARED,
+    mark: int = 0,
 ) -> Block:
     """Everything a child does between being cloned and running as one of *spec*'s programs.
 
@@ -191,7 +208,8 @@ def compile_join(
     filter has to allow. *shared* are the namespaces to join, *entered* is CLONE_NEWUSER where
     its user namespace is not ours yet, and *regroups* whether one may change groups in it. With
     *first_id*, what its root is outside, it gives away its streams before it enters, and raises
-    limits (*raised*); it is that root from there on. Pure: the order is `compile_plan`'s.
+    limits (*raised*); it is that root from there on. *mark* is a CLONE_NEW* flag of a namespace
+    that is to be its own, and its descendants'. Pure: the order is `compile_plan`'s.
     """
     seccomp = spec.security.seccomp
     shared |= entered | (p.NEWPID if ushered else 0)
@@ -222,6 +240,7 @@ def compile_join(
             *raised,
             Step("setns", fd=p.JOIN_TARGET, flags=shared, doing="join the container's namespaces"),
             *(_AS_ROOT_INSIDE if first_id else ()),
+            *((Step("unshare", flags=mark, doing="mark its descendants"),) if mark else ()),
             *(() if ushered else session),
             *(() if options.tty or options.open_stdin else (_NULL_STDIN,)),
             Step("keyring", doing="join a session keyring of its own"),

@@ -140,9 +140,7 @@ def _spawn(
     try:
         seat = running.seats.take() if running else Seat.make(cgroup_of(house, record.spec.id))
         theirs, streams = _open_streams(house, options, opened)
-        plan = join_plan(
-            record, options, identity, len(seat.tasks), running, house.joiner_for(record).ids
-        )
+        plan = join_plan(record, options, identity, seat, running, house.joiner_for(record).ids)
         fds = (native.own_pidfd(os.getpid()), *seat.tasks)
         plan = evolve(plan, fds=fds, cgroup=seat.v2, target=target)
         started = time.monotonic()

@@ -22,6 +22,8 @@ NO_HOST_USERS = "only root has the users of the host"
 NO_SCORE = "whom the kernel kills first is for root to say"
 NO_RULES = "devices come from the host as they are, by their own modes"
 NO_PROPAGATION = "only root's mounts go on to other mount namespaces"
+NO_BARE = "the kernel lets only root leave out what is mounted below, which hides what it covers"
+NO_BARE_REMEDY = "bind it with all that is mounted there, or run as root"
 _ONE_ID = "this user has one id only, so there is nobody else inside"
 
 

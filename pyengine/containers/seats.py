@@ -33,6 +33,11 @@ class Seat:
         events = os.open(f"{cgroup.v2_path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
         return cls(cgroup, tasks, v2, events)
 
+    @property
+    def is_nowhere(self) -> bool:
+        """Whether no cgroup holds who sits here."""
+        return self.v2 < 0 and not self.tasks
+
     def is_empty(self) -> bool:
         """Whether it is there, and nobody lives in it."""
         if self.events < 0:

@@ -11,6 +11,8 @@ from pyengine.containers.diagnosis import Cause, diagnose_limit
 from pyengine.containers.house import House
 from pyengine.containers.rootless import (
     AS_ROOT,
+    NO_BARE,
+    NO_BARE_REMEDY,
     NO_HOST_PROC,
     NO_HOST_USERS,
     NO_PROPAGATION,
@@ -29,6 +31,7 @@ from pyengine.linux.userns import ids_for
 from pyengine.model.capabilities import Feature
 from pyengine.model.spec import Resources
 
+_PRIVATE = Step("unshare", flags=p.NEWNS), Step("slave")
 _WORKS: Cause = ("", "")
 _STANDING_STILL = ("pause", "being paused as one", ("pause",))
 _ENDED = ("kill", "a cgroup of its own to be ended as one with", ())
@@ -65,8 +68,7 @@ def _of_a_cgroup(house: House, host: HostLimits) -> Iterator[Feature]:
 
 def _host_processes(house: House, host: HostLimits) -> Cause:
     data = texts(("source=proc",)).encode() + b"\0"
-    private = Step("unshare", flags=p.NEWNS), Step("slave")
-    steps = (*private, Step("mount", kind="proc", data=data, flags=p.NOSUID, doing="mount proc"))
+    steps = (*_PRIVATE, Step("mount", kind="proc", data=data, flags=p.NOSUID, doing="mount proc"))
     return _WORKS if trial.attempt(house.joiner, steps) is None else (NO_HOST_PROC, AS_ROOT)
 
 
@@ -95,6 +97,13 @@ def _device_rules(house: House, host: HostLimits) -> Cause:
 def _propagation(house: House, host: HostLimits) -> Cause:
     """A mount that is made where others see it: without root all are copies, which lead nowhere."""
     return _WORKS if house.joiner.ids is None else (NO_PROPAGATION, AS_ROOT)
+
+
+def _bare(house: House, host: HostLimits) -> Cause:
+    """The host's root has mounts below it, if nothing else of the host has."""
+    step = Step("bind", source="/", kind="private", doing="bind /")
+    refused = trial.attempt(house.joiner, (*_PRIVATE, step))
+    return _WORKS if refused is None else (NO_BARE, NO_BARE_REMEDY)
 
 
 def _host_users(house: House, host: HostLimits) -> Cause:
@@ -140,6 +149,7 @@ _OF_ROOT = (
         ("mount propagation",),
         _propagation,
     ),
+    _Wish("bare-binds", "directories without what is mounted below", ("recursive=False",), _bare),
     _Wish("host-users", "the host's own users", ("userns='host'",), _host_users),
     _Wish("keep-id", "being oneself inside", ("userns='keep-id",), _own_user),
     _Wish("nomap", "being nobody outside", ("userns='nomap'",), _nobody),

@@ -26,12 +26,17 @@ def list_processes(pids: Iterable[int]) -> list[ProcessInfo]:
 
 
 def namesakes(pid: int) -> list[int]:
-    """The processes in the pid namespace of *pid*, as far as this user may look."""
+    """The processes in the pid namespace of *pid*, as far as this user may look.
+
+    Who has ended and was not reaped yet is left out, as in a cgroup.
+    """
     wanted = _pid_namespace(pid)
     if not wanted:
         return []
     numbers = (int(name) for name in os.listdir("/proc") if name.isdigit())
-    return sorted(number for number in numbers if _pid_namespace(number) == wanted)
+    return sorted(
+        number for number in numbers if _pid_namespace(number) == wanted and _has_not_ended(number)
+    )
 
 
 def _pid_namespace(pid: int) -> str:
@@ -39,6 +44,13 @@ def _pid_namespace(pid: int) -> str:
         return os.readlink(f"/proc/{pid}/ns/pid")
     except OSError:  # it has ended, or is not ours
         return ""
+
+
+def _has_not_ended(pid: int) -> bool:
+    try:
+        return bool(os.readlink(f"/proc/{pid}/ns/mnt"))
+    except OSError:  # it has left all but this one
+        return False
 
 
 def _process(pid: int, booted: int, uptime: float, memory: int) -> ProcessInfo | None:

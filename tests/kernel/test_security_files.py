@@ -14,6 +14,7 @@ import textwrap
 
 import pytest
 from hostile import Canary, attempt, put_link, small_root
+from support.refusals import raise_refusal
 from support.whoever import IS_ROOT, make_node
 
 from pyengine import InvalidRequest, Result
@@ -184,6 +185,7 @@ def test_giants_cost_less_than_64_mib_of_memory(rootfs, tmp_path, name):
     user = {"passwd": "app", "group": "0:video"}[name]
     command = [sys.executable, "-c", textwrap.dedent(MEMORY), str(tmp_path / "root"), user]
     told = subprocess.run([*command, good, *bad], capture_output=True, text=True, timeout=120)
+    raise_refusal(told.stderr)
     assert told.stderr == ""
     assert int(told.stdout) < 64 << 10  # KiB
 

@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 
 import pytest
+from support.refusals import raise_refusal
 
 pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
@@ -113,7 +114,9 @@ def command_line(*words: str, root: str) -> str:
     """What the command line prints."""
     whole = [sys.executable, "-m", "pyengine", *words]
     env = {**os.environ, "PYENGINE_ROOT": root, "PYTHONIOENCODING": "utf-8"}
-    told = subprocess.run(whole, capture_output=True, env=env, timeout=60, check=True)
+    told = subprocess.run(whole, capture_output=True, env=env, timeout=60)
+    raise_refusal(told.stderr.decode(errors="replace"))
+    told.check_returncode()
     return told.stdout.decode("utf-8", "surrogateescape")
 
 

@@ -95,7 +95,8 @@ def _script(place: Path) -> Iterator[str]:
     yield "set -e"
     for name in os.listdir(place / "etc"):
         yield f"mount --bind {place}/etc/{name} /etc/{name}"
-    yield f"mount -t tmpfs -o mode=1777 below {place}/for_tests/shared/below"
+    below = f"{place}/for_tests/shared/below"
+    yield f"mount -t tmpfs -o mode=1777 below {below}\nmount --make-shared {below}"
     yield from _in_reach(place / "given", _wanted())
     yield f"cd {shlex.quote(str(CHECKOUT))}\nset +e"
 

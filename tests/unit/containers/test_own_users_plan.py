@@ -12,15 +12,18 @@ from pyengine.containers.join_options import JoinOptions
 from pyengine.containers.join_plans import compile_join, join_plan
 from pyengine.containers.own_users import ids_from, refuse_with_own_users
 from pyengine.containers.preparing import _is_made_outside
+from pyengine.containers.seats import Seat
 from pyengine.containers.surroundings import Surroundings
 from pyengine.errors import Unsupported
 from pyengine.linux import plan as p
+from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.new_users import NewUsers
 from pyengine.model.mounts import Mount, MountKind
 from pyengine.model.record import ContainerRecord
 from pyengine.model.spec import Namespaces, Resources, Ulimit
 
 FIRST = 0x70010000
+SEAT = Seat(Cgroup(Hierarchy(None, {}), "exec-1", ""), (), 3, -1)
 JOINS = JoinOptions(("sh",))
 
 
@@ -111,7 +114,7 @@ def test_who_joins_needs_no_usher_and_joins_nothing_of_the_host_s():
     modes = Namespaces(network="host", uts="host")
     spec = default_spec(namespaces=modes)
     record = ContainerRecord(spec, first_id=FIRST)
-    plan = join_plan(record, JOINS, IDENTITY, 0, None)
+    plan = join_plan(record, JOINS, IDENTITY, SEAT, None)
     (enters,) = (step for step in plan.steps if step.op == "setns")
     assert enters.flags & p.NEWUSER
     assert not enters.flags & (p.NEWNET | p.NEWUTS)
@@ -122,7 +125,7 @@ def test_who_joins_needs_no_usher_and_joins_nothing_of_the_host_s():
 
 def test_limits_are_raised_by_who_still_may():
     spec = default_spec(ulimits=(Ulimit("nofile", 10, 1 << 30), Ulimit("core", 0, 0)))
-    plan = join_plan(ContainerRecord(spec, first_id=FIRST), JOINS, IDENTITY, 0, None)
+    plan = join_plan(ContainerRecord(spec, first_id=FIRST), JOINS, IDENTITY, SEAT, None)
     names = [step.op for step in plan.steps]
     assert names[: names.index("setns")].count("rlimit") == 1
     assert names[names.index("setns") :].count("rlimit") == 2
