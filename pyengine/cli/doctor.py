@@ -40,13 +40,13 @@ def report(found: Capabilities) -> list[str]:
     lines += [_row("yes", feature) for feature in works]
     for feature in found.missing:
         lines.append(_row("no", feature))
-        lines.append(plain(f"                  why: {feature.why}"))
-        lines.append(plain(f"               remedy: {feature.remedy}"))
+        lines.append(plain(f"                    why: {feature.why}"))
+        lines.append(plain(f"                 remedy: {feature.remedy}"))
     return lines
 
 
 def _row(answer: str, feature: Feature) -> str:
-    return plain(f"{answer:<5}{feature.name:<12}{feature.what}")
+    return plain(f"{answer:<5}{feature.name:<14}{feature.what}")
 
 
 VERBS = {

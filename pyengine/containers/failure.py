@@ -101,11 +101,11 @@ def _mount(number: int, step: Step, workdir: str) -> EngineError | None:
     if number == errno.ELOOP:
         why = "its links lead in a circle, out of the container, or to its root"
         return InvalidRequest("mount target", step.target, why=why)
-    if number == errno.EINVAL and step.op == "bind" and not step.flags & BIND_RECURSIVE:
-        if os.geteuid() != 0:
-            from pyengine.containers.rootless import NO_BARE, NO_BARE_REMEDY
+    is_bare = step.op == "bind" and not step.flags & BIND_RECURSIVE
+    if number == errno.EINVAL and is_bare and os.geteuid() != 0:
+        from pyengine.containers.rootless import NO_BARE, NO_BARE_REMEDY
 
-            return Unsupported(f"recursive=False on {step.target}", NO_BARE, NO_BARE_REMEDY)
+        return Unsupported(f"recursive=False on {step.target}", NO_BARE, NO_BARE_REMEDY)
     if number == errno.EINVAL and step.op == "mount":
         options = step.data.rstrip(b"\0").replace(b"\0", b",").decode(errors="replace")
         return InvalidRequest(f"{step.kind} options", options, why="the kernel refuses them")

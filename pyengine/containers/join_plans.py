@@ -51,7 +51,8 @@ def join_plan(
     ids: IdMaps | None = None,
 ) -> Plan:
     """All but its place: cgroup, target, and the fds, which are the owner's pidfd and those of
-    the v1 ``tasks`` files of *seat*. The same wishes have the same plan: those of a container of ours are kept.
+    the v1 ``tasks`` files of *seat*. The same wishes have the same plan: those of a container of
+    ours are kept.
 
     *ids* are those of our user namespace, where we have one. Whoever is root there may join its
     pid namespace, but not come back: he has an usher. A container of another process is in one
