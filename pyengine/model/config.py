@@ -11,7 +11,8 @@ from pyengine.model.spec import HealthCheck
 class ImageConfig:
     """The configuration of an image; from nothing (``rootfs:``, ``host:``) it is a shell.
 
-    *env* are ``NAME=value`` texts, *exposed* such as ``80/tcp``.
+    *env* are ``NAME=value`` texts, *exposed* such as ``80/tcp``; *onbuild* are instructions for
+    who builds on the image; *args_escaped*: its command is one text that Windows splits itself.
     """
 
     entrypoint: tuple[str, ...] = ()
@@ -25,6 +26,8 @@ class ImageConfig:
     stop_signal: str = ""
     shell: tuple[str, ...] = ()
     health: HealthCheck | None = None
+    onbuild: tuple[str, ...] = ()
+    args_escaped: bool = False
 
 
 FROM_NOTHING = ImageConfig(command=("/bin/sh",))

@@ -76,7 +76,7 @@ def _check(key: str, value: str) -> None:
     if key == "name":
         _pattern(value)
     if key == "until":
-        _moment(value, 0.0)
+        until_moment(value, 0.0)
 
 
 def _beside(
@@ -123,8 +123,8 @@ def _exited(info: ContainerInfo, values: tuple[str, ...], now: float) -> bool:
     return ended and str(info.state.exit_code) in values
 
 
-def _moment(value: str, now: float) -> float:
-    """Seconds since 1970 that *value* names: a number, a duration ago, or RFC 3339."""
+def until_moment(value: str, now: float) -> float:
+    """Seconds since 1970 that *value* names: a number, a duration before *now*, or RFC 3339."""
     from datetime import datetime
 
     try:
@@ -160,7 +160,7 @@ _MATCHERS: dict[str, _Matcher] = {
     "name": _name,
     "network": lambda info, values, now: info.spec.namespaces.network in values,
     "status": lambda info, values, now: str(info.status) in values,
-    "until": lambda info, values, now: all(info.created < _moment(v, now) for v in values),
+    "until": lambda info, values, now: all(info.created < until_moment(v, now) for v in values),
     "volume": lambda info, values, now: any(
         value in (mount.source, mount.target) for mount in info.spec.mounts for value in values
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -15,7 +16,9 @@ MOST_TOKENS = 400_000
 
 _LARGEST = (1 << 63) - 1  # what every reader of the trade can hold
 _TOKEN = re.compile(rb'"[^"]*"|[\[\]{},]')
-_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
+_MOST_MEMORY = 17 << 20
 
 
 def loads(data: bytes, *, most_bytes: int, most_depth: int = MOST_DEPTH, what: str) -> Any:
@@ -34,23 +37,44 @@ def loads(data: bytes, *, most_bytes: int, most_depth: int = MOST_DEPTH, what: s
     reader = _Reader(what)
     try:
         value = json.loads(
-            data.decode("utf-8"),
+            _text(data, what),
             object_pairs_hook=reader.unique,
             parse_int=reader.integer,
             parse_float=reader.number,
             parse_constant=reader.constant,
         )
-        if _HALF_PAIR.search(data):
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidContent(what, f"it is not UTF-8 at byte {error.start}") from None
-    except UnicodeEncodeError:
-        raise InvalidContent(what, "it has half of a surrogate pair") from None
     except json.JSONDecodeError as error:
         raise InvalidContent(what, f"it is no JSON: {error.msg} at {error.pos}") from None
     except RecursionError:  # the caller's stack was nearly used up
         raise InvalidContent(what, "it is nested too deeply") from None
+    if _ESCAPED_HALF.search(data) and _has_half_pair(value):
+        raise InvalidContent(what, "it has half of a surrogate pair")
     return value
+
+
+def _text(data: bytes, what: str) -> str:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidContent(what, f"it is not UTF-8 at byte {error.start}") from None
+    if sys.getsizeof(text) > _MOST_MEMORY:  # one rare sign, and every other takes four bytes
+        raise InvalidContent(what, f"its text takes more than {_MOST_MEMORY} bytes of memory")
+    return text
+
+
+def _has_half_pair(value: Any) -> bool:
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            if not one.isascii() and _HALF.search(one):
+                return True
+        elif isinstance(one, dict):
+            left.extend(one)
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+    return False
 
 
 def _measure(data: bytes, most_depth: int, what: str) -> None:

@@ -70,6 +70,7 @@ def test_any_bytes_are_read_as_json_does_or_refused(data):
         (b"[" + b"0," * MOST_TOKENS + b"0]", "tokens"),
         (b"[" + b'"",' * MOST_TOKENS + b'""]', "tokens"),
         (b'"' + b"x" * MOST + b'"', "more than 8388608"),
+        (b'["' + b"x" * (MOST - 20) + '\U0001f600"]'.encode(), "bytes of memory"),
     ],
 )
 def test_an_oddity_is_refused_with_its_reason(data, why):
@@ -95,8 +96,10 @@ def test_pairs_of_surrogates_are_one_character():
         b"{" + b",".join(b'"%d":0' % n for n in range(MOST_TOKENS // 2 - 2)) + b"}",
         b'["' + b"x" * (MOST - 10) + b'"]',
         b'["' + b"\\n" * (MOST // 2 - 10) + b'"]',
+        b'["' + b"x" * (MOST // 2) + '\U0001f600"]'.encode(),
+        b'["' + b"x" * (MOST - 20) + b'\\ud83d\\ude00"]',
     ],
-    ids=["lists", "objects", "names", "text", "escapes"],
+    ids=["lists", "objects", "names", "text", "escapes", "wide", "pairs"],
 )
 def test_no_document_costs_much_more_memory_than_its_bytes(data):
     tracemalloc.start()
