@@ -173,7 +173,7 @@ class Images:
         """
         from pyengine.images import removing
 
-        with self._removing():
+        with self.removing():
             found, by_name = lookup.find_by(self.names, text)
             every = self.names.all()
             dropped, kept = removing.plan(every, found, force, self._uses, by_name=by_name)
@@ -181,7 +181,7 @@ class Images:
 
     def discard(self, names: Iterable[Named]) -> Removed:
         """Take all of these names away, whoever uses their images, with what only they needed."""
-        with self._removing():
+        with self.removing():
             return self._carry_out(tuple(names), ())
 
     def sweep(self) -> Removed:
@@ -189,8 +189,8 @@ class Images:
         return self.discard(())
 
     @contextmanager
-    def _removing(self) -> Iterator[None]:
-        """Alone; and what takes long is done after that."""
+    def removing(self) -> Iterator[None]:
+        """Be the only one who adds or removes anything; what takes long is done after that."""
         with locks.exclusive(self.content.layout.engine_lock), self.names.changing():
             yield
         self._sweeper.tidy()
@@ -253,7 +253,7 @@ class Images:
         )
 
     def _remove_idle(self, image_id: str) -> Removed:
-        with self._removing():
+        with self.removing():
             if image_id in self.uses():  # since we looked
                 return Removed()
             return self._carry_out(tuple(self.of_id(image_id)), ())

@@ -8,7 +8,8 @@ between them, so that memory does not depend on what a layer holds.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from attrs import frozen
@@ -313,3 +314,21 @@ def unpack_one(
             if progress is not None:
                 progress(ProgressEvent("unpacking", name, sink.taken, plan.size))
         sink.finish()
+
+
+@contextmanager
+def unpack_aside(content: Content, plan: LayerPlan) -> Iterator[str]:
+    """A directory with the files that the blob of a layer holds, until the end of the ``with``.
+
+    Raises as `unpack_one`.
+    """
+    with content.layers.aside(plan.chain_id) as (path, directory):
+        work = _Work(content, plan, directory)
+        try:
+            with content.blobs.open(plan.blob) as file:
+                while data := file.read(_CHUNK):
+                    work.feed(data)
+            work.finish()
+        finally:
+            work.stop()
+        yield path

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from attrs import evolve, frozen
@@ -101,7 +102,11 @@ class Layers:
         """Whether its files are what was unpacked, also if the power was cut since."""
         if record.boot and record.boot == self._kernel.boot():
             return True
-        return os.path.exists(f"{self.home(record.chain_id)}/{MARKER}")
+        return self.is_durable(record.chain_id)
+
+    def is_durable(self, chain_id: str) -> bool:
+        """Whether it was marked when all its files were on the disk."""
+        return os.path.exists(f"{self.home(chain_id)}/{MARKER}")
 
     def stage(self, chain_id: str, waiting: Waiting | None = None) -> Staging:
         """Unpack a layer, as the only one who does.
@@ -131,6 +136,20 @@ class Layers:
             except OSError as error:
                 records.refuse(directory, error)
             staging.commit(record)
+
+    def rewrite(self, record: LayerRecord) -> None:
+        """Write the record of a layer whose files are there. Raises `NoSpace`, `StoreError`."""
+        records.write(f"{self.home(record.chain_id)}/{RECORD}", record, staging=disk.sync_file)
+
+    @contextmanager
+    def aside(self, chain_id: str) -> Iterator[tuple[str, int]]:
+        """An empty directory, and an fd of it, to unpack a layer in once more; it goes at the end.
+
+        Nobody unpacks that layer meanwhile. Raises `StoreError`.
+        """
+        staging = Staging(self, chain_id, None)
+        with staging.anew():
+            yield staging.path, staging.fd
 
     def lowers(self, chain_id: str) -> list[str]:
         """The lower directories for overlayfs that *chain_id* stands for, the topmost first.
@@ -167,7 +186,7 @@ class Layers:
         return marked
 
     def _is_fresh(self, chain_id: str) -> bool:
-        if os.path.exists(f"{self.home(chain_id)}/{MARKER}"):
+        if self.is_durable(chain_id):
             return False
         record = self.read(chain_id)
         return record is not None and self.is_believed(record)
@@ -291,6 +310,17 @@ class Staging:
     def path(self) -> str:
         """The directory of the content, while it is staged."""
         return f"{self._home}/{CONTENT}"
+
+    @contextmanager
+    def anew(self) -> Iterator[None]:
+        """As the ``with`` of the staging itself, whether or not the layer is there."""
+        disk.make_directories(self._layers.layout.unpacked)
+        self._lock = locks.acquire(self._lock_path, self._waiting)
+        try:
+            self._begin()
+            yield
+        finally:
+            self._leave()
 
     def __enter__(self) -> Self:
         if self._layers.find(self.chain_id) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterable, Mapping
 
@@ -95,8 +96,10 @@ class TarKeeper:
         self.data += data
 
     def finish(self) -> TarKeeper:
-        with open(f"/proc/self/fd/{self.directory}/tar", "wb") as file:
+        path = f"/proc/self/fd/{self.directory}/tar"
+        with open(path, "wb") as file:
             file.write(self.data)
+        os.utime(path, (0, 0))  # as archives tell it: each time the same
         with tarfile.open(fileobj=io.BytesIO(self.data)) as tar:
             members = tar.getmembers()
         self.entries, self.bytes = len(members), sum(member.size for member in members)
