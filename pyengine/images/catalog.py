@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 from attrs import evolve, frozen
 
@@ -19,19 +18,13 @@ from pyengine.images import lookup
 from pyengine.images.content import Content
 from pyengine.images.image_use import ImageUse, Uses
 from pyengine.model.content import Descriptor, Manifest
+from pyengine.model.event import FilterTexts
+from pyengine.model.images import Removal
 from pyengine.model.platform import Platform
 from pyengine.model.reference import Reference
 from pyengine.store import locks
-from pyengine.store.gc import Reach, Sweeper, Swept
+from pyengine.store.gc import Reach, Sweeper
 from pyengine.store.image_names import Named
-
-
-@frozen
-class Removal:
-    """What became of a name, or of content: *what* is a familiar name, an image id, a chain id."""
-
-    kind: Literal["Untagged", "Deleted"]
-    what: str
 
 
 @frozen
@@ -202,9 +195,9 @@ class Images:
         left = self.names.all()
         swept = self._sweeper.sweep(left, self._used())
         gone = {named.config for named in dropped} - {named.config for named in left}
-        removals = [Removal("Untagged", familiar(named)) for named in dropped if named.reference]
-        removals += [Removal("Deleted", image_id) for image_id in sorted(gone)]
-        removals += [Removal("Deleted", chain_id) for chain_id in swept.layers]
+        removals = [Removal(untagged=familiar(named)) for named in dropped if named.reference]
+        removals += [Removal(deleted=image_id) for image_id in sorted(gone)]
+        removals += [Removal(deleted=chain_id) for chain_id in swept.layers]
         return Removed(tuple(removals), swept.bytes)
 
     def _used(self) -> set[str]:
@@ -223,6 +216,26 @@ class Images:
         blobs = sum(size for _, size in self.content.blobs.all())
         records = (layers.read(chain_id) for chain_id in layers.all())
         return blobs + sum(record.size for record in records if record is not None)
+
+    def prune(self, filters: FilterTexts | None = None) -> Removed:
+        """Remove images that no container uses (row I37), and what nobody needs.
+
+        Those without a tag, or with ``{"dangling": "false"}`` all; *filters* are those of
+        `image_filters.PRUNE_FILTERS`. Raises `InvalidRequest`.
+        """
+        from pyengine.images.telling import Teller
+        from pyengine.model.image_filters import PRUNE_FILTERS, ImageFilter
+
+        given = {"dangling": "true", **(filters or {})}
+        wanted = ImageFilter.parse(given, PRUNE_FILTERS)
+        if not wanted.dangling:  # for prune that means all; for a list, those with a name
+            del given["dangling"]
+            wanted = ImageFilter.parse(given, PRUNE_FILTERS)
+        with self.removing():
+            found = wanted.select(Teller(self).summaries(), time.time())
+            ids = {summary.id for summary in found} - self.uses().keys()
+            dropped = tuple(named for named in self.names.all() if named.config in ids)
+            return self._carry_out(dropped, ())
 
     def gc(self, max_bytes: int | None = None, older_than: float | None = None) -> Removed:
         """Free what nobody needs; then images that no container uses.
@@ -277,6 +290,3 @@ class Images:
 def familiar(named: Named) -> str:
     """The name as Docker shows it."""
     return Reference.parse(named.reference).familiar if named.reference else ""
-
-
-__all__ = ["ImageUse", "Images", "Removal", "Removed", "Swept", "familiar", "nobody"]

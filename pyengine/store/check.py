@@ -200,13 +200,16 @@ def privacy(layout: Layout) -> Iterator[Finding]:
                 yield Finding("open to others", path, f"its mode is {found.st_mode & 0o7777:04o}")
 
 
-def _below(top: str, *, deep: bool) -> Iterator[str]:
-    if os.path.isdir(top):
-        yield top
-    for directory, directories, files in os.walk(top):
-        yield from (f"{directory}/{name}" for name in (*directories, *files))
-        if not deep:
-            return
+def _below(top: str, *, deep: bool) -> list[str]:
+    if not os.path.isdir(top):
+        return []
+    if not deep:
+        return [top, *(f"{top}/{name}" for name in disk.names(top))]
+    return [top] + [
+        f"{directory}/{name}"
+        for directory, directories, files in os.walk(top)
+        for name in (*directories, *files)
+    ]
 
 
 def _foreign(directory: str, known: Iterable[str]) -> Iterator[Finding]:

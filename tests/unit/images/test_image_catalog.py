@@ -52,7 +52,10 @@ def shown(images):
 
 
 def told(removed):
-    return [(removal.kind, removal.what) for removal in removed.removals]
+    return [
+        ("Untagged", one.untagged) if one.untagged else ("Deleted", one.deleted)
+        for one in removed.removals
+    ]
 
 
 def blobs(images):
@@ -390,6 +393,50 @@ def test_nothing_is_swept_while_somebody_makes_a_container_of_it(images, uses):
 
 
 # freeing space
+
+
+def test_prune_removes_images_without_a_tag_that_no_container_uses(images, uses):
+    have(images, ONE, "name", pulled=True)
+    have(images, TWO, "name")
+    have(images, THREE)
+    uses.append(ImageUse("c" * 64, THREE.id))
+    removed = images.prune()
+    assert told(removed)[:2] == [
+        ("Untagged", f"name@{ONE.manifest.digest}"),
+        ("Deleted", ONE.id),
+    ]
+    assert {config for _, config in shown(images)} == {TWO.id, THREE.id}
+    assert removed.bytes > 0
+    assert_runs(images, TWO)
+
+
+def test_prune_of_all_leaves_what_containers_use(images, uses):
+    for image, name in ((ONE, "one"), (TWO, "two"), (THREE, None)):
+        have(images, image, name)
+    uses.append(ImageUse("c" * 64, TWO.id))
+    images.prune({"dangling": "false"})
+    assert [config for _, config in shown(images)] == [TWO.id]
+
+
+def test_prune_heeds_labels_and_age(images):
+    for image in (ONE, TWO):
+        have(images, image)
+    images.prune({"label": "kind=one"})
+    assert [config for _, config in shown(images)] == [TWO.id]
+    images.prune({"until": "2024-01-01T00:00:00Z"})
+    assert [config for _, config in shown(images)] == [TWO.id]
+    images.prune({"until": "2024-02-01T00:00:00Z"})
+    assert shown(images) == []
+    with pytest.raises(InvalidRequest, match="invalid filter"):
+        images.prune({"reference": "x"})
+
+
+def test_prune_leaves_nothing_of_a_pull_that_was_given_up(images):
+    store_blobs(images.content, ONE)
+    with images.content.blobs.ingest("sha256:" + "f" * 64, 100) as ingest:
+        ingest.write(b"half")
+    images.prune()
+    assert (blobs(images), os.listdir(images.content.layout.ingest)) == (set(), [])
 
 
 def test_gc_removes_what_was_not_used_for_long(images, uses):
