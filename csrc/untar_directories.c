@@ -178,6 +178,10 @@ static int make_missing(struct place *place, struct directory *above, const char
     TRY(keep(place, path, length, (int)TRY(SYS(openat, above->fd, name, ENTERED)), found));
     (*found)->mode = 0755;
     (*found)->unlike = 1;
+    if ((*found)->group != place->group && !(place->flags & PE_UNTAR_ONE_OWNER)) {
+        TRY(SYS(fchown, (*found)->fd, place->user, place->group)); /* not the one it got from above */
+        (*found)->group = place->group;
+    }
     return opaque ? make_opaque(place, *found) : 0;
 }
 
