@@ -11,6 +11,7 @@ from pyengine.containers.host import host_facts
 from pyengine.containers.house import House
 from pyengine.containers.looking import all_infos
 from pyengine.linux import probe
+from pyengine.model.architectures import architecture_of
 from pyengine.model.state import Status
 from pyengine.model.system import EngineInfo, VersionInfo
 
@@ -22,7 +23,7 @@ def version_info() -> VersionInfo:
     from pyengine.version import __version__
 
     machine = probe.machine()
-    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine.machine, machine.machine)
+    architecture = architecture_of(machine.machine)
     return VersionInfo(__version__, machine.release, architecture, platform.python_version())
 
 

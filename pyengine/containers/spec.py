@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from pyengine.errors import InvalidRequest, Unsupported
 from pyengine.linux.capabilities import DEFAULT, adjust, mask
+from pyengine.model.architectures import architecture_of
 from pyengine.model.config import ImageConfig
 from pyengine.model.mounts import Mount, MountKind
 from pyengine.model.options import ContainerOptions
@@ -37,18 +38,6 @@ READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysr
 
 DEFAULT_LOG = LogConfig("json-file", (("max-file", "2"), ("max-size", "16m")))
 """Docker's default keeps everything for ever; here a flood of output ends in a ring."""
-
-# what uname(2) says, and what images say
-_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "x86-64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "armv6l": "arm",
-    "armhf": "arm",
-    "i386": "386",
-    "i686": "386",
-}
 
 
 @frozen(cache_hash=True)
@@ -243,12 +232,12 @@ def _image_ports(entries: tuple[str, ...]) -> tuple[str, ...]:
 
 def platform_of(asked: str, machine: str) -> str:
     """``linux/ARCHITECTURE`` of the host; `Unsupported` if another is *asked* (row C24)."""
-    architecture = _ARCHITECTURES.get(machine, machine)
+    architecture = architecture_of(machine)
     if not asked:
         return f"linux/{architecture}"
     system, _, rest = asked.partition("/")
     wanted = rest.partition("/")[0]
-    if system != "linux" or _ARCHITECTURES.get(wanted, wanted) not in ("", architecture):
+    if system != "linux" or architecture_of(wanted) not in ("", architecture):
         missing = f"this host is linux/{architecture}"
         raise Unsupported(f"platform {asked!r}", missing, "leave platform= out")
     return asked if wanted else f"linux/{architecture}"

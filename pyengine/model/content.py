@@ -140,8 +140,8 @@ def _parse(data: bytes, announced: str, artifacts: bool) -> Manifest | Index:
 def _kind(plain: dict[str, Any], announced: str) -> str:
     """The media type of a document that says its own, or is announced as one, or shows it."""
     own = plain.get("mediaType", "")
-    if not isinstance(own, str):
-        raise InvalidContent("manifest", "its mediaType is no text")
+    if not isinstance(own, str) or (not own and "mediaType" in plain):
+        raise InvalidContent("manifest", "its mediaType is no text, or empty")
     if announced in SCHEMA_1 or own in SCHEMA_1 or plain.get("schemaVersion") == 1:
         why = "it is of schema 1, which is not supported: push the image again with a newer tool"
         raise InvalidContent("manifest", why)

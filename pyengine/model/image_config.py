@@ -139,8 +139,8 @@ def _diff_ids(rootfs: object, what: str) -> tuple[str, ...]:
     fields.exact_names(rootfs, _KNOWN_OF_ROOTFS, what)
     if rootfs.get("type") != "layers":
         raise InvalidContent(what, "the type of its rootfs is not 'layers'")
-    if rootfs.get("diff_ids") is None:
-        rootfs = {**rootfs, "diff_ids": []}  # Go writes an empty list as null
+    if rootfs.get("diff_ids", ()) is None:  # Go writes an empty list as null
+        return ()
     found = fields.objects(rootfs, "diff_ids", MOST_LAYERS, what)
     for number, one in enumerate(found):
         if why := digests.why_not(one):

@@ -8,47 +8,16 @@ import re
 from attrs import frozen
 
 from pyengine.errors import InvalidRequest
+from pyengine.model.architectures import SPELLINGS
 
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _EXPECTED = "'linux/amd64', 'linux/arm64/v8', 'linux', 'arm64', …"
 
-_ARCHITECTURES = {  # what uname(2) and people say: what images say
-    "x86_64": ("amd64", ""),
-    "x86-64": ("amd64", ""),
-    "i386": ("386", ""),
-    "i486": ("386", ""),
-    "i586": ("386", ""),
-    "i686": ("386", ""),
-    "aarch64": ("arm64", ""),
-    "arm64": ("arm64", ""),
-    "armhf": ("arm", "v7"),
-    "armel": ("arm", "v6"),
-    "armv5tel": ("arm", "v5"),
-    "armv6l": ("arm", "v6"),
-    "armv7l": ("arm", "v7"),
-    "armv8l": ("arm", "v8"),
-    "loongarch64": ("loong64", ""),
-    "powerpc64le": ("ppc64le", ""),
-}
 _SYSTEMS = frozenset(
-    [
-        "aix",
-        "android",
-        "darwin",
-        "dragonfly",
-        "freebsd",
-        "illumos",
-        "ios",
-        "js",
-        "linux",
-        "netbsd",
-        "openbsd",
-        "plan9",
-        "solaris",
-        "wasip1",
-        "windows",
-        "zos",
-    ]
+    (
+        *("aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux"),
+        *("netbsd", "openbsd", "plan9", "solaris", "wasip1", "windows", "zos"),
+    )
 )
 _LEAST = {"amd64": "v1", "arm": "v7", "arm64": "v8"}  # what no variant means
 _OLDEST_ARM = 5
@@ -116,7 +85,7 @@ def normal(
     os, architecture, variant = os.lower(), architecture.lower(), variant.lower()
     if os == "macos":
         os = "darwin"
-    architecture, implied = _ARCHITECTURES.get(architecture, (architecture, ""))
+    architecture, implied = SPELLINGS.get(architecture, (architecture, ""))
     variant = variant or implied
     if variant.isascii() and variant.isdigit() and architecture in _LEAST:
         variant = f"v{variant}"  # "arm/7" is what people write

@@ -121,6 +121,7 @@ def index(*entries, **changes):
         (image(schemaVersion=True), "schema 1|schemaVersion is not 2"),
         (image(mediaType=5), "mediaType is no text"),
         (image(mediaType=[]), "mediaType is no text"),
+        (image(mediaType=""), "mediaType is no text"),
         (image(mediaType="application/x"), "'application/x' is not supported"),
         (image(mediaType=media.OCI_INDEX), "says it is .*index.*, and is not"),
         (index(ENTRY, mediaType=media.DOCKER_MANIFEST), "says it is .*, and is not"),

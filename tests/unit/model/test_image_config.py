@@ -142,6 +142,7 @@ def test_docker_s_own_fields_are_no_trouble():
     assert read.history == (HistoryEntry(1706695200.123456789, "RUN x"),)
     assert read.config.env == ("PATH=/bin", "NOVALUE")
     assert str(read.platform) == "linux/amd64"
+    assert parse(image(rootfs={"type": "layers", "diff_ids": None})).diff_ids == ()
 
 
 def test_a_moment_keeps_what_a_float_cannot_hold():
@@ -164,6 +165,7 @@ def test_a_moment_keeps_what_a_float_cannot_hold():
         (image(rootfs="gone"), "rootfs is no object"),
         (image(rootfs={"type": "tar", "diff_ids": []}), "type of its rootfs"),
         (image(rootfs={"type": "layers", "diff_ids": {}}), "diff_ids is no list"),
+        (image(rootfs={"type": "layers"}), "diff_ids is no list"),
         (image(rootfs={"type": "layers", "diff_ids": [5]}), "diff id 0 is no digest"),
         (image(rootfs={"type": "layers", "diff_ids": [SHA, "sha256:"]}), "diff id 1 is no digest"),
         (image(rootfs={"type": "layers", "diff_ids": [SHA] * 501}), "more than 500"),
