@@ -72,7 +72,7 @@ WISHES = [
 
 @pytest.mark.parametrize(("name", "wish"), WISHES, ids=lambda one: one if type(one) is str else "")
 def test_what_is_announced_is_granted_and_what_is_not_is_refused_for_that_cause(
-    engine, image, name, wish
+    engine, image, record_property, name, wish
 ):
     feature = engine.capabilities()[name]
     refused = None
@@ -84,6 +84,7 @@ def test_what_is_announced_is_granted_and_what_is_not_is_refused_for_that_cause(
         # to root "auto" is what this feature is about; to others it is what they have anyway
         assert feature.works or not feature.options
         return
+    record_property("refused", name)
     assert not feature.works, refused
     assert refused.missing.endswith(feature.why)
     assert feature.concerns(refused.feature)

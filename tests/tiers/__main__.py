@@ -18,7 +18,7 @@ from tests.support import programs
 from tests.tiers import seat
 
 TIERS = ("single", "subids")
-CHOICE = ("-m", "tiers and not soak", "tests/kernel", "tests/tiers")
+CHOICE = ("-m", "tiers and not soak", "tests/kernel")
 
 
 def main() -> int:
@@ -61,7 +61,8 @@ def _run(tier: str, words: list[str]) -> int:
             *("-p", "no:cacheprovider", "--color=no", f"--basetemp={place}/tmp/t"),
             *(words or CHOICE),
         ]
-        return seat.run(place, tier, command)
+        whole = {} if words else {"PYENGINE_TIER_WHOLE": "1"}
+        return seat.run(place, tier, command, whole)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pyengine import Capabilities, Feature, Unsupported
 
 _FOUND = pytest.StashKey[Capabilities]()
 _REFUSED = pytest.StashKey["collections.Counter[str]"]()
+_PROBED = pytest.StashKey[set[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     ):
         config.stash[_FOUND] = engine.capabilities()
     config.stash[_REFUSED] = collections.Counter()
+    config.stash[_PROBED] = set()
     wanted = os.environ.get("PYENGINE_TIER")
     if wanted not in (None, config.stash[_FOUND].tier):
         raise pytest.UsageError(f"this is tier {config.stash[_FOUND].tier}, not {wanted}")
@@ -59,6 +61,9 @@ def pytest_runtest_makereport(
         if feature is not None:
             item.config.stash[_REFUSED][feature.name] += 1
             _say(report, "cannot", str(error))
+    if report.when == "call":
+        met = (str(name) for key, name in item.user_properties if key == "refused")
+        item.config.stash[_PROBED].update(met)
     return report
 
 
@@ -91,6 +96,16 @@ def pytest_terminal_summary(
     found, refused = config.stash[_FOUND], config.stash[_REFUSED]
     terminalreporter.section(f"what tier {found.tier} cannot do")
     for feature in found.missing:
-        number = refused[feature.name]
-        met = f"{number} tests" if number else "tried" if not feature.options else "nobody asked"
-        terminalreporter.write_line(f"{feature.name:<16}{met:>12}  {feature.why}")
+        number, name = refused[feature.name], feature.name
+        how = "asked for" if name in config.stash[_PROBED] else "" if feature.options else "tried"
+        met = f"{number} tests" if number else how or "NO EVIDENCE"
+        terminalreporter.write_line(f"{name:<16}{met:>12}  {feature.why}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A whole run fails where something is announced that nobody was refused."""
+    stash = session.config.stash
+    claimed = {feature.name for feature in stash[_FOUND].missing if feature.options}
+    met = stash[_PROBED] | stash[_REFUSED].keys()
+    if "PYENGINE_TIER_WHOLE" in os.environ and claimed - met:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

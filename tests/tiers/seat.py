@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -22,11 +22,15 @@ HELPERS = ("newuidmap", "newgidmap")
 NODES = ((1, 5), (1, 11), (5, 0))
 """Devices that tests need, and who runs them can make none."""
 
+_NOTHING: Mapping[str, str] = {}
 _SEARCH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
-def run(place: Path, tier: str, command: Iterable[str]) -> int:
-    """The exit code of *command*, run by the user of *tier* in a seat made in *place*."""
+def run(place: Path, tier: str, command: Iterable[str], told: Mapping[str, str] = _NOTHING) -> int:
+    """The exit code of *command*, run by the user of *tier* in a seat made in *place*.
+
+    *told* are variables that it finds besides what it needs.
+    """
     place.chmod(0o755)
     for name in ("home", "run", "tmp"):
         (place / name).mkdir(0o700)
@@ -35,6 +39,7 @@ def run(place: Path, tier: str, command: Iterable[str]) -> int:
     _give(place / "for_tests")
     become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--inh-caps=-all"]
     theirs = ["env", "-i", *_environment(place, tier)]
+    theirs += [f"{name}={value}" for name, value in told.items()]
     # a shell stays, to be process 1: pytest has no children but its own
     script = "\n".join((*_script(place), shlex.join([*theirs, *become, *command]), "exit $?"))
     room = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
