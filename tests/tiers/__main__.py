@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.support import programs
-from tests.tiers import seat
+from tests.tiers import page, seat
 
 TIERS = ("single", "subids")
 CHOICE = ("-m", "tiers and not soak", "tests/kernel")
@@ -24,11 +24,15 @@ CHOICE = ("-m", "tiers and not soak", "tests/kernel")
 def main() -> int:
     """Run pytest in one seat, or in each, and say in the last line how it went."""
     parser = argparse.ArgumentParser(prog="python -m tests.tiers", description=__doc__)
-    parser.add_argument("tier", nargs="?", choices=TIERS, help="only as this user")
+    only = "only as this user; or write docs/capabilities.rst anew"
+    parser.add_argument("tier", nargs="?", choices=(*TIERS, "page"), help=only)
     parser.add_argument("pytest", nargs=argparse.REMAINDER, help="instead of our choice of tests")
     given = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("only root can arrange what somebody else sees")
+    if given.tier == "page":
+        page.PLACE.write_text(page.page(page.measure()))
+        return 0
     for source in Path(programs.__file__).parent.glob("*.c"):
         programs.build(source.stem)  # its place is not theirs to write to
     if given.tier:
