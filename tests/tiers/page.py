@@ -23,9 +23,9 @@ What each tier cannot do
 
 ``engine.capabilities()``, or ``pyengine doctor``, finds out by trying what can be had where it is
 asked: with a cgroup that is delegated to its user, say, limits work without root.  This is what it
-says on a host that delegates none, to root, to a user with subordinate ids, and to one with a single
-id (:doc:`rootless`).  The tests of containers are run by all three (``python -m tests.tiers``), and
-hold, but for those that ask for what is missing here; who asks for it is refused with these words.
+says on a host that delegates none, to root, to a user with subordinate ids, and to one with one
+id (:doc:`rootless`).  The tests of containers are run by all three (``python -m tests.tiers``) and
+hold, but for those that ask for what is missing here; who asks for it is refused in these words.
 
 .. list-table::
    :header-rows: 1
