@@ -6,6 +6,9 @@ from attrs import frozen
 
 from pyengine.model.spec import HealthCheck
 
+DEFAULT_SHELL = ("/bin/sh", "-c")
+"""What runs a text, where the image names no shell of its own."""
+
 
 @frozen
 class ImageConfig:

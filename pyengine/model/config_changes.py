@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from attrs import evolve
 
 from pyengine.errors import InvalidRequest
-from pyengine.model.config import ImageConfig
+from pyengine.model.config import DEFAULT_SHELL, ImageConfig
 from pyengine.model.dockerfile_words import expand, split_words
 from pyengine.model.options_lifecycle import health as checked_health
 from pyengine.model.options_network import expose as exposed_ports
@@ -19,7 +19,6 @@ from pyengine.model.signals import parse_signal
 from pyengine.model.spec import HealthCheck
 from pyengine.model.units import parse_duration
 
-_DEFAULT_SHELL = ("/bin/sh", "-c")
 _INSTRUCTION = re.compile(r"\s*([A-Za-z]+)(?:\s+(.*))?", re.DOTALL)
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S*))?(?:\s+|\Z)")
 _CONTINUED = re.compile(r"\\[ \t]*\n")
@@ -92,7 +91,7 @@ def _json_words(text: str) -> tuple[str, ...] | None:
 
 def _program(config: ImageConfig, text: str) -> tuple[str, ...]:
     words = _json_words(text)
-    return (*(config.shell or _DEFAULT_SHELL), text) if words is None else words
+    return (*(config.shell or DEFAULT_SHELL), text) if words is None else words
 
 
 def _cmd(config: ImageConfig, text: str) -> ImageConfig:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyengine.errors import InvalidContent, InvalidRequest
 from pyengine.model import content_fields as fields
-from pyengine.model.config import ImageConfig
+from pyengine.model.config import DEFAULT_SHELL, ImageConfig
 from pyengine.model.options_program import user
 from pyengine.model.spec import HealthCheck
 
@@ -162,6 +162,8 @@ def _health(plain: object, what: str) -> HealthCheck | None:
     fields.exact_names(plain, _KNOWN_OF_HEALTH, what)
     test = _words(plain, "Test", what)
     kind, count = (test[0] if test else ""), len(test) - 1
+    if kind == "CMD-SHELL" and count > 1:  # what Docker runs then: sh -c, and $0, $1, …
+        kind, test = "CMD", ("CMD", *DEFAULT_SHELL, *test[1:])
     rules = {"": count < 0, "NONE": count == 0, "CMD": count >= 1, "CMD-SHELL": count == 1}
     if not rules.get(kind, False):
         raise InvalidContent(what, f"the Test of its Healthcheck begins with {kind[:80]!r}")

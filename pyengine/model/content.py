@@ -204,8 +204,10 @@ def parse_platform(plain: object, what: str) -> Platform | None:
     os, architecture, variant, version = (
         fields.text(plain, name, what) for name in ("os", "architecture", "variant", "os.version")
     )
-    if not os or not architecture:
+    if not isinstance(plain.get("os"), str) or not isinstance(plain.get("architecture"), str):
         raise InvalidContent(what, "its platform has no os or no architecture")
+    if not os and not architecture:  # some tools write so that there is none
+        return None
     return Platform(os, architecture, variant, version, fields.texts(plain, "os.features", what))
 
 

@@ -127,7 +127,9 @@ def _moment(text: str, what: str) -> float | None:
         return None
     if _MOMENT.fullmatch(text):
         try:
-            return parse_time(text) / 1e9
+            return (
+                parse_time(text) // 1000 / 1e6
+            )  # microseconds are exact in a float, nanoseconds not
         except InvalidRequest:  # the 30th of February, or before 1970
             pass
     raise InvalidContent(what, f"its created {text[:80]!r} is no moment after 1970")

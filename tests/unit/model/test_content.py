@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from image_strategies import descriptors, entries_of, layers_of, pairs
 
 from pyengine.errors import ImageNotFound, InvalidContent
 from pyengine.model import digests
@@ -27,35 +28,6 @@ from pyengine.model.content import (
 from pyengine.model.platform import Platform
 
 modest = settings(max_examples=80, deadline=None)
-
-words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
-pairs = st.dictionaries(words, words, max_size=3).map(lambda found: tuple(found.items()))
-names = st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True)
-platforms = st.builds(
-    Platform,
-    names,
-    names,
-    st.one_of(st.just(""), names),
-    words,
-    st.lists(words, max_size=2).map(tuple),
-)
-shas = st.binary(max_size=4).map(digests.of)
-
-
-def descriptors(kinds):
-    return st.builds(
-        Descriptor,
-        st.sampled_from(sorted(kinds)),
-        shas,
-        st.integers(0, (1 << 63) - 1),
-        st.lists(words, max_size=2).map(tuple),
-        pairs,
-        st.none() | platforms,
-    )
-
-
-layers_of = st.lists(descriptors(media.LAYERS), max_size=4)
-entries_of = st.lists(descriptors(media.MANIFESTS | media.INDEXES), max_size=4)
 
 
 @modest
@@ -189,6 +161,11 @@ def test_the_announced_type_decides_where_the_document_says_nothing():
 def test_what_is_announced_as_something_else_is_refused(announced, why):
     with pytest.raises(InvalidContent, match=why):
         parse(image(), announced)
+
+
+def test_a_platform_of_empty_texts_is_none():
+    found = parse(index({**ENTRY, "platform": {"os": "", "architecture": ""}}))
+    assert found.manifests[0].platform is None
 
 
 def test_an_artifact_is_read_by_who_asks_for_it():

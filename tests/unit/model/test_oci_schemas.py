@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from image_strategies import descriptors, images, pairs
 from jsonschema import Draft4Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 from support.mutations import mutations, sample
-from test_content import descriptors, pairs
-from test_image_config import images
 
 from pyengine.errors import InvalidContent
 from pyengine.model import content, image_config

@@ -81,6 +81,8 @@ def test_any_text_is_a_reference_or_has_a_named_reason(text):
         ("Local/a", "Local/a", "Local/a", "Local"),
         ("[::1]:5000/a", "[::1]:5000/a", "[::1]:5000/a", "[::1]:5000"),
         (f"a:b@{SHA}", f"docker.io/library/a:b@{SHA}", f"a:b@{SHA}", "registry-1.docker.io"),
+        (f"docker.io/{64 * 'a'}", f"docker.io/library/{64 * 'a'}", f"library/{64 * 'a'}", None),
+        ("docker.io/a.b/c", "docker.io/a.b/c", "docker.io/a.b/c", None),
         ("docker.io/localhost/x", "docker.io/localhost/x", "docker.io/localhost/x", None),
         ("a:5000", "docker.io/library/a:5000", "a:5000", None),
     ],
