@@ -187,7 +187,11 @@ class Engine:
         self.images = _NotBuilt("images", _IMAGES)
         self.networks = _NotBuilt("networks", _NETWORKS)
         self.volumes = _NotBuilt("volumes", _VOLUMES)
-        _require(self._house, require)
+        try:
+            _require(self._house, require)
+        except BaseException:
+            self._closer()  # nobody gets a handle to close it by
+            raise
 
     @property
     def root(self) -> str:

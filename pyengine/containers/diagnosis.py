@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from pyengine.linux.delegation import NOT_DELEGATED, REMEDY
 from pyengine.linux.trial import HostLimits, Refusal
 
 Cause = tuple[str, str]
@@ -112,6 +113,5 @@ def diagnose_limit(
         why = f"the cgroups here have no {controller} controller"
         return why, "enable it (cgroup.subtree_control above us, or the kernel's command line)"
     if host.user != 0:
-        why = "no cgroup is delegated to this user"
-        return why, "have systemd do it (Delegate=yes for user@.service), or run as root"
+        return NOT_DELEGATED, REMEDY
     return f"the cgroups refuse it: {os.strerror(number)}", "run where they may be written"

@@ -19,7 +19,7 @@ from pyengine import (
     Unsupported,
 )
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 def elf(machine: int, interpreter: bytes = b"") -> bytes:

@@ -9,11 +9,12 @@ import sys
 
 import pytest
 from support.keepers import end_keeper
+from support.whoever import IS_ROOT
 
 import pyengine
 from pyengine import InvalidRequest, Unsupported
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 def python(script, **environment):
@@ -77,6 +78,15 @@ def test_what_is_required_is_there_or_refused_with_a_way_out(tmp_path):
         pyengine.Engine(root=tmp_path, require="networks")
     with pytest.raises(Unsupported, match="registries"):
         pyengine.Engine(root=tmp_path, registry_config="/x")
+
+
+def test_an_engine_that_is_refused_has_let_go_of_everything(tmp_path):
+    lacking = "keep-id" if IS_ROOT else "mknod"
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(Unsupported) as caught:
+        pyengine.Engine(root=tmp_path / "engine", require={lacking})
+    assert sorted(os.listdir("/proc/self/fd")) == before  # while the traceback still holds it
+    assert caught.value.remedy
 
 
 def test_what_happens_is_logged_only_where_it_was_asked_for(tmp_path, image, caplog):
