@@ -61,7 +61,7 @@ def resolve_image(image: str, layout: Layout) -> Rootfs:
             "images from registries and archives are not built yet",
             "use host: or rootfs:/directory",
         )
-    lowers = (_completing_layer(directory, layout), directory)
+    lowers = (completing_layer((directory,), layout), directory)
     return Rootfs((directory,), lowers, FROM_NOTHING, _is_below(layout.root, directory))
 
 
@@ -83,27 +83,57 @@ def _check_directory(image: str, directory: str) -> None:
         raise InvalidRequest("image", image, why=f"{directory} is not a directory")
 
 
-def _look(directory: str, path: str) -> tuple[int, int, int] | None:
+_Found = tuple[int, int, int]  # mode, user, group
+_OPAQUE = "trusted.overlay.opaque" if os.geteuid() == 0 else "user.overlay.opaque"
+
+
+def _look(layers: tuple[str, ...], path: str) -> _Found | None:
+    """What is seen at *path* where *layers* lie on each other, the topmost first.
+
+    A link on the way is not followed: what is behind it is not for us to complete.
+    """
+    names = path.split("/")
+    for layer in layers:
+        place, hides = layer, False
+        for name in names:
+            hides = hides or _is_opaque(place)
+            place = f"{place}/{name}"
+            try:
+                found = os.lstat(place)
+            except FileNotFoundError:
+                break
+            except OSError:
+                return None
+            if place == f"{layer}/{path}":
+                is_whiteout = stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+                return None if is_whiteout else (found.st_mode, found.st_uid, found.st_gid)
+            if not stat.S_ISDIR(found.st_mode):
+                return None
+        if hides:
+            return None
+    return None
+
+
+def _is_opaque(directory: str) -> bool:
     try:
-        found = os.lstat(f"{directory}/{path}")
+        return os.getxattr(directory, _OPAQUE, follow_symlinks=False) == b"y"
     except OSError:
-        return None
-    return found.st_mode, found.st_uid, found.st_gid
+        return False
 
 
-def _completing_layer(directory: str, layout: Layout) -> str:
-    """A layer with what lacks in *directory*, made once for all directories that lack the same.
+def completing_layer(layers: tuple[str, ...], layout: Layout) -> str:
+    """A layer with what lacks in *layers*, made once for all images that lack the same.
 
     It names the directories it adds to with their own owner and mode, so it hides nothing; what
     the image has as a link, or as something else than expected, it leaves alone.
     """
-    version = _version(directory)
-    known = _known.get((layout.layers, directory))
+    version = _version(layers[0]) if len(layers) == 1 else ()
+    known = _known.get((layout.layers, layers))
     if known is not None and known[0] == version and os.path.isdir(known[1]):
         return known[1]
-    found = tuple(_look(directory, path) for path in _DIRECTORIES)
-    files = tuple(_look(directory, path) is not None for path in _FILES)
-    links = tuple(_look(directory, link) is not None for link, _ in _LINKS)
+    found = tuple(_look(layers, path) for path in _DIRECTORIES)
+    files = tuple(_look(layers, path) is not None for path in _FILES)
+    links = tuple(_look(layers, link) is not None for link, _ in _LINKS)
     import hashlib  # it brings OpenSSL, which a keeper that only adopts does without
 
     name = hashlib.sha256(repr((found, files, links)).encode()).hexdigest()[:32]
@@ -112,12 +142,12 @@ def _completing_layer(directory: str, layout: Layout) -> str:
         _make_layer(layer, dict(zip(_DIRECTORIES, found, strict=True)), files, links)
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
-    _known[layout.layers, directory] = version, layer
+    _known[layout.layers, layers] = version, layer
     return layer
 
 
 _MOST_KNOWN = 64
-_known: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {}
+_known: dict[tuple[str, tuple[str, ...]], tuple[tuple[int, ...], str]] = {}
 
 
 def _version(directory: str) -> tuple[int, ...]:
