@@ -106,9 +106,7 @@ def make_image(archives: Archives, directory: Path, compression: str) -> BigImag
     }
     data = json.dumps(manifest).encode()
     layer_blobs = tuple(blobs)
-    return BigImage(
-        directory, data, (*blobs, blob), layer_blobs, archives.bytes, archives.files
-    )
+    return BigImage(directory, data, (*blobs, blob), layer_blobs, archives.bytes, archives.files)
 
 
 def _described(blob: Path, media_type: str) -> dict[str, object]:

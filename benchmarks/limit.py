@@ -20,7 +20,7 @@ from attrs import frozen
 from benchmarks.nobody import Nobody
 from benchmarks.rootfs import Missing
 from pyengine.containers.host import host_facts
-from pyengine.containers.rootfs import resolve_image
+from pyengine.containers.rootfs import host_root
 from pyengine.containers.spec import security_of
 from pyengine.linux import device_filter
 from pyengine.linux.capabilities import mask
@@ -164,7 +164,7 @@ def limit(directory: Path, rootfs: Path, nobody: Nobody | None = None) -> Iterat
     seccomp = filter_for("default", security.capabilities)
     assert seccomp is not None  # the default profile is one
     (directory / "filter").write_bytes(seccomp.program)
-    layers = resolve_image(f"rootfs:{rootfs}", Layout(str(directory), str(directory))).lowers
+    layers = host_root(f"rootfs:{rootfs}", Layout(str(directory), str(directory))).lowers
     privileges = (
         *("-c", f"{mask(security.capabilities):x}"),
         *("-f", str(directory / "filter"), "-F", str(seccomp.flags)),

@@ -25,7 +25,7 @@ PHASES = (
     "pyengine.model.options:ContainerOptions.from_keywords",
     "pyengine.containers.making:create",
     "pyengine.containers.spec:resolve",
-    "pyengine.containers.rootfs:resolve_image",
+    "pyengine.containers.rootfs:host_root",
     "pyengine.containers.starting:start",
     "pyengine.containers.birth:give_birth",
     "pyengine.linux.cgroup:Cgroup.create",

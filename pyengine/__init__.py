@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyengine import ready as ready
     from pyengine.container import Container
     from pyengine.default import build, create, pull, run, start
-    from pyengine.engine import ContainerCollection, Engine, PruneReport
+    from pyengine.engine import ContainerCollection, Engine
     from pyengine.errors import (
         AlreadyExists,
         BuildFailed,
@@ -49,16 +49,26 @@ if TYPE_CHECKING:
         WrongState,
     )
     from pyengine.events import EventStream
+    from pyengine.image import Image, ImageCollection, PruneReport
     from pyengine.lease import Lease
     from pyengine.model.capabilities import Capabilities, Feature
     from pyengine.model.change import Change, ChangeKind
     from pyengine.model.event import Event
     from pyengine.model.health import Health, HealthStatus, Probe
+    from pyengine.model.images import (
+        DiskUsage,
+        HistoryLine,
+        ImageInfo,
+        ImageSummary,
+        Removal,
+        UsageTally,
+    )
     from pyengine.model.info import ContainerInfo
     from pyengine.model.log import LogLine
     from pyengine.model.mounting import bind, image_mount, overlay, tmpfs, volume
     from pyengine.model.mounts import Mount, MountKind, Recursion
     from pyengine.model.process_info import ProcessInfo, ProcessTable
+    from pyengine.model.progress import ProgressEvent
     from pyengine.model.result import Result
     from pyengine.model.spec import Device, DeviceRule, HealthCheck, LogConfig, Throttle, Ulimit
     from pyengine.model.state import ContainerState, ExitStatus, Status
@@ -75,7 +85,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "pyengine.container": "Container",
     "pyengine.default": "build create pull run start",
-    "pyengine.engine": "ContainerCollection Engine PruneReport",
+    "pyengine.engine": "ContainerCollection Engine",
     "pyengine.errors": (
         "AlreadyExists BuildFailed ContainerNotFound DigestMismatch EngineClosed EngineError "
         "ExecutableNotFound ForeignProcess ImageNotFound InUse InvalidContent InvalidRequest "
@@ -84,16 +94,19 @@ _ROOMS = {
         "StoreError TimedOut Unauthorized Unsupported VolumeNotFound WrongState"
     ),
     "pyengine.events": "EventStream",
+    "pyengine.image": "Image ImageCollection PruneReport",
     "pyengine.lease": "Lease",
     "pyengine.model.capabilities": "Capabilities Feature",
     "pyengine.model.change": "Change ChangeKind",
     "pyengine.model.event": "Event",
     "pyengine.model.health": "Health HealthStatus Probe",
+    "pyengine.model.images": ("DiskUsage HistoryLine ImageInfo ImageSummary Removal UsageTally"),
     "pyengine.model.info": "ContainerInfo",
     "pyengine.model.log": "LogLine",
     "pyengine.model.mounting": "bind image_mount overlay tmpfs volume",
     "pyengine.model.mounts": "Mount MountKind Recursion",
     "pyengine.model.process_info": "ProcessInfo ProcessTable",
+    "pyengine.model.progress": "ProgressEvent",
     "pyengine.model.result": "Result",
     "pyengine.model.spec": "Device DeviceRule HealthCheck LogConfig Throttle Ulimit",
     "pyengine.model.state": "ContainerState ExitStatus Status",
@@ -121,6 +134,7 @@ __all__ = [
     "Device",
     "DeviceRule",
     "DigestMismatch",
+    "DiskUsage",
     "Engine",
     "EngineClosed",
     "EngineError",
@@ -134,7 +148,12 @@ __all__ = [
     "Health",
     "HealthCheck",
     "HealthStatus",
+    "HistoryLine",
+    "Image",
+    "ImageCollection",
+    "ImageInfo",
     "ImageNotFound",
+    "ImageSummary",
     "InUse",
     "InputWriter",
     "InvalidContent",
@@ -160,11 +179,13 @@ __all__ = [
     "ProcessInfo",
     "ProcessTable",
     "ProgramFailed",
+    "ProgressEvent",
     "PruneReport",
     "RateLimited",
     "Recursion",
     "RegistryError",
     "RegistryUnavailable",
+    "Removal",
     "Result",
     "Stats",
     "Status",
@@ -175,6 +196,7 @@ __all__ = [
     "Unauthorized",
     "Unsupported",
     "Usage",
+    "UsageTally",
     "VersionInfo",
     "VolumeNotFound",
     "WrongState",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pyengine.container import Container
 from pyengine.engine import Engine
+from pyengine.image import Image
 from pyengine.model.result import Result
 
 __all__ = ["build", "create", "default_engine", "pull", "run", "start"]
@@ -59,9 +60,9 @@ def create(image: str, command: object = None, **options: object) -> Container:
     return default_engine().create(image, command, **options)
 
 
-def pull(reference: str, **options: object) -> NoReturn:
+def pull(reference: str, **options: Any) -> Image:
     """As `Engine.pull`."""
-    default_engine().pull(reference, **options)
+    return default_engine().pull(reference, **options)
 
 
 def build(context: object = ".", **options: object) -> NoReturn:

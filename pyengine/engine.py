@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import frozen
-
 from pyengine.containers import ending, looking
 from pyengine.containers.house import House
 from pyengine.errors import ContainerNotFound, InvalidRequest, NotFound, Unsupported
 from pyengine.events import EventStream
+from pyengine.image import Image, ImageCollection, PruneReport
 from pyengine.model.event import FilterTexts
 from pyengine.model.filters import LIST_FILTERS, PRUNE_FILTERS, ContainerFilter
 from pyengine.model.info import ContainerInfo
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from pyengine.container import Container
     from pyengine.lease import Lease
     from pyengine.model.capabilities import Capabilities
+    from pyengine.model.images import DiskUsage
     from pyengine.model.options import ContainerOptions
     from pyengine.model.result import Result
 
@@ -38,14 +38,6 @@ __all__ = ["ContainerCollection", "Engine", "PruneReport"]
 
 _LISTED = (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
 _LEVELS = ("debug", "info", "warning", "error")
-
-
-@frozen
-class PruneReport:
-    """What was removed: ids, and how many bytes that gave back."""
-
-    deleted: tuple[str, ...] = ()
-    reclaimed: int = 0
 
 
 class ContainerCollection:
@@ -139,7 +131,7 @@ class _NotBuilt:
         raise Unsupported(self._what, f"{self._what} are not built yet", self._remedy)
 
 
-_IMAGES = "use host: or rootfs:/directory as the image"
+_IMAGES = "use host: or rootfs:/directory, or an image that is there, or pull one"
 _NETWORKS = "use network=None, or network='host'"
 _VOLUMES = "bind a directory of the host"
 
@@ -184,7 +176,7 @@ class Engine:
             self._house.logger = _logger(log_level)
         self._closer = weakref.finalize(self, close_house, self._house)
         self.containers = ContainerCollection(self._house)
-        self.images = _NotBuilt("images", _IMAGES)
+        self.images = ImageCollection(self._house)
         self.networks = _NotBuilt("networks", _NETWORKS)
         self.volumes = _NotBuilt("volumes", _VOLUMES)
         try:
@@ -306,9 +298,9 @@ class Engine:
 
         return ContainerOptions.from_keywords(image, command, **options)
 
-    def pull(self, reference: str, **options: object) -> NoReturn:
-        """Not in this version: raises `Unsupported`."""
-        raise Unsupported(f"pulling {reference!r}", "registries are not built yet", _IMAGES)
+    def pull(self, reference: str, **options: Any) -> Image:
+        """Bring an image from its registry. As `ImageCollection.pull`."""
+        return self.images.pull(reference, **options)
 
     def build(self, context: object = ".", **options: object) -> NoReturn:
         """Not in this version: raises `Unsupported`."""
@@ -334,10 +326,23 @@ class Engine:
 
         return capabilities(self._house)
 
-    def disk_usage(self) -> NoReturn:
-        """Not in this version: raises `Unsupported`."""
-        remedy = "ask each container: inspect(size=True)"
-        raise Unsupported("disk_usage()", "it is not built yet", remedy)
+    def disk_usage(self) -> DiskUsage:
+        """What this root holds on disk; what several images share counts once (row O43)."""
+        from pyengine.containers.disk_usage import disk_usage
+
+        return disk_usage(self._house)
+
+    def gc(self, *, max_bytes: int | None = None, older_than: float | None = None) -> PruneReport:
+        """Free what nobody needs, and images that no container uses, as far as is said.
+
+        Those go that were not used for *older_than* seconds; and while the images take more
+        than *max_bytes* bytes, the one that was not used for longest. Containers and what they
+        use stay. Raises `StoreError`.
+        """
+        self._house.enter()
+        removed = self._house.images.gc(max_bytes, older_than)
+        deleted = tuple(one.deleted for one in removed.removals if one.deleted)
+        return PruneReport(deleted, removed.bytes)
 
     def info(self) -> EngineInfo:
         """What this engine and its host are (row O41)."""

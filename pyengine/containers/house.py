@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pyengine.containers.running import Running
     from pyengine.containers.sharing import Held
     from pyengine.containers.user_ranges import UserRanges
+    from pyengine.images.catalog import Images
     from pyengine.linux.native_joiner import Joiner
     from pyengine.model.capabilities import Capabilities
     from pyengine.model.record import ContainerRecord
@@ -61,6 +62,7 @@ class House:
         self.joiners = Joiners(self.guard.know_users)
         self.catalog = Catalog(layout, self.guard.start)
         self._ranges: UserRanges | None = None
+        self._images: Images | None = None
         self.spares = Spares(self.catalog.make_spare, networks=os.geteuid() == 0)
         self.sweeper = Sweeper(lambda: self.catalog.trash)
         self.events = EventLog(layout.events, self.sweeper.later)
@@ -101,6 +103,16 @@ class House:
             with self._lock:
                 self._ranges = self._ranges or UserRanges(self.joiner, own_place)
         return self._ranges
+
+    @property
+    def images(self) -> Images:
+        """The images of its root, from the first that is asked for."""
+        if self._images is None:
+            from pyengine.containers.image_rooms import images_of
+
+            with self._lock:
+                self._images = self._images or images_of(self)
+        return self._images
 
     def enter(self) -> None:
         """Raise `ForeignProcess` in a fork and `EngineClosed` after `close`; open the root once."""

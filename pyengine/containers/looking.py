@@ -117,6 +117,7 @@ def inspect(house: House, container_id: str, *, size: bool = False) -> Container
         size=_size(home.upper) if size else None,
         health=health_of(house, record.spec, state) if record.spec.health is not None else None,
         holders=_holders(house, home) if os.path.isdir(home.leases) else None,
+        image_id=record.image_id,
     )
 
 

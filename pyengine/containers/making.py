@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from attrs import define, evolve
 
@@ -11,7 +12,7 @@ from pyengine.containers.host import host_facts
 from pyengine.containers.house import House
 from pyengine.containers.mount_sources import check_source
 from pyengine.containers.naming import generate_name, new_id
-from pyengine.containers.rootfs import resolve_image
+from pyengine.containers.rootfs import Rootfs, host_root, is_of_the_host
 from pyengine.containers.spec import resolve
 from pyengine.containers.sweeper import remove
 from pyengine.containers.userns_mode import give_users, refuse_users, take_users_back
@@ -27,11 +28,15 @@ from pyengine.store.layout import Home
 
 @define
 class Draft:
-    """A container that has its place on disk, and is not true yet: nobody can find it."""
+    """A container that has its place on disk, and is not true yet: nobody can find it.
+
+    *held* keeps its image from being removed until then.
+    """
 
     record: ContainerRecord
     home: Home
     has_name: bool  # whether its name is claimed
+    held: ExitStack | None = None
 
 
 def create(
@@ -59,8 +64,18 @@ def create(
 def draft(house: House, options: ContainerOptions) -> Draft:
     """Everything of a new container but what makes it true; a name that was given is claimed."""
     house.enter()
+    if is_of_the_host(options.image):
+        return _draft(house, options, host_root(options.image, house.layout))
+    from pyengine.containers.image_roots import image_root
+
+    with ExitStack() as held:
+        drafted = _draft(house, options, image_root(house, options, held))
+        drafted.held = held.pop_all()
+    return drafted
+
+
+def _draft(house: House, options: ContainerOptions, root: Rootfs) -> Draft:
     catalog = house.catalog
-    root = resolve_image(options.image, house.layout)
     container_id = new_id()
     name = options.name or generate_name(catalog.is_taken)
     spec = resolve(
@@ -72,7 +87,7 @@ def draft(house: House, options: ContainerOptions) -> Draft:
     for mount in spec.mounts:
         if mount.kind in (MountKind.BIND, MountKind.OVERLAY):
             check_source(mount)
-    record = ContainerRecord(spec, root.layers, root.lowers, root.nested)
+    record = ContainerRecord(spec, root.layers, root.lowers, root.nested, image_id=root.image_id)
     if root.pieces:
         from pyengine.containers import farm
 
@@ -109,8 +124,16 @@ def publish(house: House, drafted: Draft, born: ContainerState | None = None) ->
             spec = evolve(drafted.record.spec, name=generate_name(house.catalog.is_taken))
             drafted.record = evolve(drafted.record, spec=spec)
         else:
+            _let_go(drafted)
             house.tell("create", drafted.record)
             return drafted.record
+
+
+def _let_go(drafted: Draft) -> None:
+    """Its record tells now what image it has, or it never will."""
+    held, drafted.held = drafted.held, None
+    if held is not None:
+        held.close()
 
 
 def _naming(house: House, drafted: Draft) -> Callable[[str], None] | None:
@@ -128,6 +151,7 @@ def _naming(house: House, drafted: Draft) -> Callable[[str], None] | None:
 
 def withdraw(house: House, drafted: Draft) -> None:
     """Take back a container that never was."""
+    _let_go(drafted)
     spec = drafted.record.spec
     if drafted.has_name:
         house.catalog.release_name(spec.name, spec.id)

@@ -1,4 +1,4 @@
-"""What a container's root is made of, for the image sources that need no registry."""
+"""What a container's root is made of: a directory of this host, and what every root needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from pyengine.errors import ImageNotFound, InvalidRequest, Unsupported
+from pyengine.errors import ImageNotFound, InvalidRequest
 from pyengine.model.config import FROM_NOTHING, ImageConfig
 from pyengine.store import records
 from pyengine.store.layout import Layout
@@ -30,7 +30,8 @@ class Rootfs:
     """The directories of a container's root, the topmost first, with what its image says.
 
     *layers* are the image's own; *lowers* have one of ours on top, which holds what is missing.
-    *pieces*: it cannot be one layer, but only be put together of these.
+    *pieces*: it cannot be one layer, but only be put together of these. *image_id* is that of an
+    image of the store.
     """
 
     layers: tuple[str, ...]
@@ -38,13 +39,22 @@ class Rootfs:
     config: ImageConfig
     nested: bool = False
     pieces: tuple[Piece, ...] = ()
+    image_id: str = ""
 
 
-def resolve_image(image: str, layout: Layout) -> Rootfs:
-    """Find what *image* names.
+def is_of_the_host(image: str) -> bool:
+    """Whether *image* is a directory of this host, and nothing of the store.
 
-    Raises `ImageNotFound` if there is nothing, `InvalidRequest` if it is no directory, and
-    `Unsupported` for images from registries and archives.
+    >>> is_of_the_host("host:"), is_of_the_host("alpine:3")
+    (True, False)
+    """
+    return image == "host:" or image.startswith("rootfs:")
+
+
+def host_root(image: str, layout: Layout) -> Rootfs:
+    """The root that a directory of this host gives.
+
+    Raises `ImageNotFound` if there is nothing, and `InvalidRequest` if it is no directory.
     """
     if image == "host:":
         if os.geteuid() != 0:
@@ -52,15 +62,9 @@ def resolve_image(image: str, layout: Layout) -> Rootfs:
 
             return Rootfs(("/",), ("/",), FROM_NOTHING, pieces=survey_host())
         directory = "/"
-    elif image.startswith("rootfs:"):
+    else:
         directory = image.removeprefix("rootfs:")
         _check_directory(image, directory)
-    else:
-        raise Unsupported(
-            f"image {image!r}",
-            "images from registries and archives are not built yet",
-            "use host: or rootfs:/directory",
-        )
     lowers = (completing_layer((directory,), layout), directory)
     return Rootfs((directory,), lowers, FROM_NOTHING, _is_below(layout.root, directory))
 

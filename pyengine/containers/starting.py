@@ -322,7 +322,7 @@ def log_of(record: ContainerRecord, path: str) -> LogWriter:
     if not _ATTRIBUTES.isdisjoint(dict(spec.log.options)):
         from pyengine.containers.logs import attributes_for
 
-        return LogWriter(path, spec.log, attributes_for(spec))
+        return LogWriter(path, spec.log, attributes_for(spec, record.image_id))
     return LogWriter(path, spec.log)
 
 

@@ -34,7 +34,7 @@ def to_docker(info: ContainerInfo) -> dict[str, Any]:
         "Path": spec.argv[0] if spec.argv else "",
         "Args": list(spec.argv[1:]),
         "State": _state(state, info.health),
-        "Image": "",  # the digest of an image: directories have none
+        "Image": info.image_id,
         "ResolvConfPath": "",  # written inside the container's own file system
         "HostnamePath": "",
         "HostsPath": "",
@@ -72,7 +72,7 @@ def to_docker_summary(info: ContainerInfo, now: float | None = None) -> dict[str
         "Id": spec.id,
         "Names": [f"/{spec.name}"],
         "Image": spec.image,
-        "ImageID": "",
+        "ImageID": info.image_id,
         "Command": command_line(spec.argv),
         "Created": int(spec.created),
         "Ports": [],

@@ -114,6 +114,25 @@ def has_label(labels: Mapping[str, str], wanted: str) -> bool:
     return name in labels and (not equals or labels[name] == value)
 
 
+def _is_from(info: ContainerInfo, image: str) -> bool:
+    """Whether *image* is its image: as it was asked for, the same name in full, or its id."""
+    if image == info.image:
+        return True
+    number = image.removeprefix("sha256:")
+    if len(number) >= 4 and info.image_id.removeprefix("sha256:").startswith(number):
+        return True
+    return bool(info.image_id) and _in_full(image) == _in_full(info.image)
+
+
+def _in_full(name: str) -> str:
+    from pyengine.model.reference import Reference
+
+    try:
+        return str(Reference.parse(name).with_default_tag())
+    except InvalidRequest:
+        return name
+
+
 def _health(info: ContainerInfo) -> str:
     return "none" if info.health is None else str(info.health.status)
 
@@ -145,7 +164,7 @@ def _ports(info: ContainerInfo, values: tuple[str, ...]) -> bool:
 
 _Matcher = Callable[[ContainerInfo, tuple[str, ...], float], bool]
 _MATCHERS: dict[str, _Matcher] = {
-    "ancestor": lambda info, values, now: info.image in values,
+    "ancestor": lambda info, values, now: any(_is_from(info, value) for value in values),
     "before": lambda info, values, now: True,
     "since": lambda info, values, now: True,
     "exited": _exited,

@@ -18,7 +18,8 @@ class ContainerInfo:
     *spec* is what it is, *state* what it does. *log_path* is its log file, *root* the directory
     of its writable layer, both on the host. *size* is how many bytes that layer holds, where it
     was asked for. *health* is what its health checks have said, where it has any and has run.
-    *holders* are the pids of the processes that hold it, where several share it.
+    *holders* are the pids of the processes that hold it, where several share it. *image_id* is the
+    digest of its image, empty where that is a directory.
     """
 
     spec: ContainerSpec
@@ -28,6 +29,7 @@ class ContainerInfo:
     size: int | None = None
     health: Health | None = None
     holders: tuple[int, ...] | None = None
+    image_id: str = ""
 
     @property
     def id(self) -> str:

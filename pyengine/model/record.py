@@ -29,7 +29,8 @@ class ContainerRecord:
     root needs; the topmost first, absolute paths of the host. *nested*: they lie below the last.
     *first_id* is the host's id of its root, where it has users of its own; 0: it has the host's.
     *farm*: its root is that instead of one overlay. *born*: what it did when it was written
-    down, if it was started right away; a state that is written later holds instead.
+    down, if it was started right away; a state that is written later holds instead. *image_id*
+    is its image's, where that is one of the store.
     """
 
     spec: ContainerSpec
@@ -39,3 +40,4 @@ class ContainerRecord:
     first_id: int = 0
     farm: Farm | None = None
     born: ContainerState | None = None
+    image_id: str = ""
