@@ -82,8 +82,7 @@ def write_config(config: ImageConfig) -> dict[str, Any]:
         "StopSignal": config.stop_signal,
         "Shell": list(config.shell),
     }
-    # a check without a word in it says: as the image below, and is something
-    return {name: value for name, value in found.items() if value or value == {"Test": []}}
+    return {name: value for name, value in found.items() if value}
 
 
 def _few(found: Any, name: str, what: str) -> None:
@@ -171,6 +170,8 @@ def _health(plain: object, what: str) -> HealthCheck | None:
     retries = plain.get("Retries")
     if retries is not None and (type(retries) is not int or not 0 <= retries < 1 << 31):
         raise InvalidContent(what, "the Retries of its Healthcheck are no number")
+    if not test:  # times alone check nothing
+        return None
     return HealthCheck(test=test, retries=retries or _USUAL.retries, **times)
 
 

@@ -45,7 +45,6 @@ several = st.lists(words, max_size=3).map(tuple)
 moments = st.none() | st.integers(0, 4 * 10**15).map(lambda micro: micro / 1e6)
 seconds = st.integers(1, 10**7).map(lambda milli: milli / 1e3)
 tests = st.one_of(
-    st.just(()),
     st.just(("NONE",)),
     st.lists(words, min_size=1, max_size=3).map(lambda found: ("CMD", *found)),
     words.map(lambda found: ("CMD-SHELL", found)),

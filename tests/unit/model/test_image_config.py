@@ -98,6 +98,12 @@ def test_a_check_of_several_texts_runs_as_docker_runs_it():
     assert read.config.health.test == ("CMD", "/bin/sh", "-c", "a $0", "b")
 
 
+def test_a_check_that_runs_nothing_is_none():
+    read = parse(image({"Healthcheck": {"Test": [], "Interval": 5_000_000_000}}))
+    assert read.config.health is None
+    assert parse(image({"Healthcheck": {"Test": ["NONE"]}})).config.health.test == ("NONE",)
+
+
 def test_a_moment_keeps_what_a_float_cannot_hold():
     text = "2024-01-31T12:00:00.123456789+02:00"
     read = parse(image(created=text))
