@@ -145,6 +145,11 @@ def test_quoted_words_come_back_as_they_were(words):
     assert [expand(word, {}) for word in found] == words
 
 
+def test_a_backslash_in_single_quotes_is_a_backslash():
+    assert split_words("A='a\\' B=2") == ["A='a\\'", "B=2"]
+    assert expand("'a\\'", {}) == "a\\"
+
+
 def test_nested_variables_do_not_grow_without_end():
     word = "$a" * 1000
     with pytest.raises(InvalidRequest, match="too long"):

@@ -190,6 +190,9 @@ def test_the_best_entry_of_an_index_is_chosen():
     assert chosen("linux/arm64", v6, v7, arm64) == "arm64"
     assert chosen("linux/arm64", v6, v7) == "arm/v7"
     assert chosen("linux/arm/v6", v7, v6) == "arm/v6"
+    again = evolve(arm64, digest="another")
+    assert chosen("linux/arm64", arm64, again) == "arm64"
+    assert chosen("linux/arm64", again, arm64) == "another"
 
 
 def test_an_attestation_is_never_chosen():
