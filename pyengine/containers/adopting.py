@@ -26,7 +26,7 @@ from attrs import evolve
 
 from pyengine.containers import handover, health, recovery, restarting, streams
 from pyengine.containers.birth import Born, Streams
-from pyengine.containers.ending import record_end
+from pyengine.containers.ending import record_end, remove_cgroup
 from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
 from pyengine.containers.looking import cgroup_of
@@ -48,19 +48,23 @@ UNWATCHED = "it ended while nobody watched it"
 
 
 def adopt_all(house: House) -> None:
-    """Take on every container whose keeper is gone."""
+    """Take on every container whose keeper is gone; then nobody needs what that had kept."""
     guards: dict[str, DeadOnesGuard | None] = {}
+    are_all_ours = True
     try:
         for container_id in owners.containers_of(house.layout, STEADY):
             try:
                 _adopt(house, container_id, guards)
             except EngineError as error:  # one that is damaged does not keep us from the others
+                are_all_ours = False
                 if house.logger is not None:
                     house.logger.warning("container %s: %s", container_id[:12], error)
     finally:
         for guard in guards.values():
             if guard is not None:
                 guard.close()
+    if are_all_ours:
+        recovery.sweep_doors(house.layout)
 
 
 def _adopt(house: House, container_id: str, guards: dict[str, DeadOnesGuard | None]) -> None:
@@ -196,7 +200,7 @@ def _streams(house: House, record: ContainerRecord, kept: dict[int, int]) -> Str
 def _write_lost(house: House, record: ContainerRecord, state: ContainerState) -> None:
     cgroup = cgroup_of(house, record.spec.id)
     cgroup.kill()
-    cgroup.remove()
+    remove_cgroup(house, record.spec.id, cgroup)
     streams.remove(house.layout, record.spec.id)
     lost = evolve(
         state,

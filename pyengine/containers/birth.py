@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,13 @@ from pyengine.containers.accounts import identity_in, identity_in_layer, identit
 from pyengine.containers.compile import born_into, compile_plan
 from pyengine.containers.failure import host_error, start_error
 from pyengine.containers.identity import Identity
+from pyengine.containers.leftovers import end_cgroup
 from pyengine.containers.mount_sources import prepare_mounts
 from pyengine.containers.preparing import Open, ids_of, prepare, shares
 from pyengine.containers.spares import Spares
 from pyengine.containers.surroundings import DeviceNode
 from pyengine.containers.sweeper import remove
-from pyengine.errors import EngineError, ImageNotFound
+from pyengine.errors import AlreadyExists, EngineError, ImageNotFound, KernelError
 from pyengine.linux import native, native_mounts, probe
 from pyengine.linux.capabilities import mask
 from pyengine.linux.cgroup import Cgroup, Hierarchy
@@ -127,14 +129,7 @@ def give_birth(
             prepare_mounts(spec, home)
         users = _users(record, home, tools, opened)
         identity = _identity(record, home, tools.joiner, is_new=is_new)
-        cgroup = Cgroup.create(
-            tools.hierarchy,
-            spec.id,
-            spec.resources,
-            parent=spec.cgroup_parent,
-            devices=policy,
-            level=tools.level,
-        )
+        cgroup = _make_cgroup(spec, policy, tools)
         if cgroup.enforced.unenforced:
             tools.caution(cgroup.enforced.unenforced)
         v2 = _kept_fd(cgroup.v2_fd(), opened)
@@ -170,13 +165,32 @@ def give_birth(
         for fd in {streams.stdin, streams.stdout, streams.stderr} - {-1}:
             os.close(fd)
         if cgroup is not None:
-            cgroup.remove()
+            with suppress(KernelError):  # it is found again; what went wrong is more to the point
+                cgroup.remove()
         if isinstance(error, OSError) and not isinstance(error, EngineError):
             raise host_error(error, "start the container") from error
         raise
     finally:
         opened.close()
     return Born(child.pid, child.pidfd, started, streams, cgroup, identity)
+
+
+def _make_cgroup(spec: ContainerSpec, policy: DevicePolicy, tools: Tools) -> Cgroup:
+    def make() -> Cgroup:
+        return Cgroup.create(
+            tools.hierarchy,
+            spec.id,
+            spec.resources,
+            parent=spec.cgroup_parent,
+            devices=policy,
+            level=tools.level,
+        )
+
+    try:
+        return make()
+    except AlreadyExists:  # somebody was killed at starting it: nobody else has its id
+        end_cgroup(tools.hierarchy, spec.id, spec.cgroup_parent, tools.level)
+        return make()
 
 
 def _users(record: ContainerRecord, home: Home, tools: Tools, opened: Open) -> NewUsers | None:

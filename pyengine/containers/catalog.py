@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from pyengine.containers.removing import remove_tree
+from pyengine.containers.removing import remove_patiently
 from pyengine.errors import AlreadyExists, ContainerNotFound, InvalidRequest, StoreError
 from pyengine.linux.process import pid_namespace, start_time
 from pyengine.model.record import ContainerRecord
@@ -57,17 +57,15 @@ class Catalog:
         return [] if self._owner is None else owners.containers_of(self.layout, self._owner[0])
 
     def leave(self) -> None:
-        """Give this process's place back, with all that is left in it."""
+        """Give this process's place back, with all that is left in it. Raises `KernelError`."""
         with self._lock:
             if self._owner is None:
                 return
             name, fd = self._owner
             self._owner = None
-        parent = os.open(self.layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            remove_tree(parent, name)
+            remove_patiently(self.layout.owners, owners.hide(self.layout, name))
         finally:
-            os.close(parent)
             os.close(fd)
 
     @property

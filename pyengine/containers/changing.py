@@ -13,7 +13,7 @@ from pyengine.containers.looking import cgroup_of, require_running, state_of, st
 from pyengine.containers.resources import merged
 from pyengine.containers.spec import check_host
 from pyengine.containers.starting import start
-from pyengine.errors import ContainerNotFound, InvalidRequest, WrongState
+from pyengine.errors import ContainerNotFound, InvalidRequest, StoreError, WrongState
 from pyengine.model.options import parse_resources
 from pyengine.model.options_lifecycle import restart as read_restart
 from pyengine.model.options_program import container_name
@@ -86,7 +86,10 @@ def rename(house: House, container_id: str, new: str) -> None:
             raise InvalidRequest("container name", new, why=why)
         house.catalog.claim_name(name, container_id)
         house.catalog.write_record(evolve(record, spec=evolve(record.spec, name=name)))
-        house.catalog.release_name(old, container_id)
+        try:
+            house.catalog.release_name(old, container_id)
+        except StoreError:  # it has its new name: only that the old one is free has to wait
+            house.sweeper.later(lambda: house.catalog.release_name(old, container_id))
     house.tell("rename", house.catalog.record(container_id), oldName=f"/{old}")
 
 

@@ -6,7 +6,7 @@ import os
 
 from attrs import evolve
 
-from pyengine.containers import restarting, streams
+from pyengine.containers import leftovers, recovery, restarting, streams
 from pyengine.containers.house import House
 from pyengine.containers.looking import cgroup_of, end_of, status_of
 from pyengine.containers.running import Running
@@ -14,9 +14,11 @@ from pyengine.containers.userns_mode import take_users_back
 from pyengine.containers.waiting import PATIENCE, wait_end
 from pyengine.errors import ContainerNotFound, KernelError, StoreError, TimedOut, WrongState
 from pyengine.linux import process
+from pyengine.linux.cgroup import Cgroup
 from pyengine.model.record import ContainerRecord
 from pyengine.model.signals import SIGKILL, parse_signal
 from pyengine.model.state import ALIVE, LIVELY, Status
+from pyengine.store.layout import STEADY
 
 
 def record_end(house: House, running: Running) -> None:
@@ -28,7 +30,7 @@ def record_end(house: House, running: Running) -> None:
         health.end(house, spec.id)
     if running.cgroup.v2_path is None:
         house.guard.drop(id(running))
-    _remove_cgroup(house, running)
+    remove_cgroup(house, spec.id, running.cgroup)
     if house.keeps:
         from pyengine.containers import handover
 
@@ -48,13 +50,17 @@ def record_end(house: House, running: Running) -> None:
         del house.running[spec.id]
 
 
-def _remove_cgroup(house: House, running: Running) -> None:
-    """Whatever keeps it there, how the program ended is told; its level is swept later."""
+def remove_cgroup(house: House, container_id: str, cgroup: Cgroup) -> None:
+    """Whatever keeps it there, how the program ended is told; it is tried again as long as we are.
+
+    After that openers of the root try: see `containers.recovery`.
+    """
     try:
-        running.cgroup.remove()
+        cgroup.remove()
     except KernelError as error:
         if house.logger is not None:
-            house.logger.warning("container %s: %s", running.spec.id[:12], error)
+            house.logger.warning("container %s: %s", container_id[:12], error)
+        house.sweeper.later(lambda: cgroup.remove(timeout=0))
 
 
 def _write_end(house: House, running: Running) -> bool:
@@ -233,7 +239,18 @@ def remove(house: House, container_id: str, *, force: bool = False) -> None:
                 kill(house, container_id)
             except WrongState:
                 pass
+    if record.spec.owner == "none":
+        _end_leftover_cgroup(house, record)
     _discard(house, record)
+
+
+def _end_leftover_cgroup(house: House, record: ContainerRecord) -> None:
+    """Where a keeper was killed at starting it: nobody finds it by a container that is gone."""
+    with house.catalog.locked(record.spec.id):
+        state = house.catalog.state(record.spec.id)
+        if state.status not in LIVELY or recovery.is_orphaned(house.layout, state):
+            place = record.spec.cgroup_parent
+            leftovers.end_cgroup(house.hierarchy, record.spec.id, place, STEADY)
 
 
 def abandon(house: House, container_id: str) -> None:

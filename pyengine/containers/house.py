@@ -126,7 +126,7 @@ class House:
             if self._is_open:
                 return
             owners.prepare(self.layout)
-            left_alone = recovery.recover(self.layout, self.hierarchy, self.tell)
+            left_alone = recovery.recover(self.layout, self.hierarchy, self.tell, self._warn)
             self._is_open = True
         if left_alone and not self.keeps:
             self._call_keeper()

@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pyengine.containers import asking, desk_protocol
@@ -47,10 +47,10 @@ def ensure(layout: Layout) -> Line:
         line = connect(layout, KEEPER)
     if line is not None:
         return line
-    with _locked(layout, fcntl.LOCK_EX):
+    with _locked(layout, fcntl.LOCK_EX) as lock:
         line = connect(layout, KEEPER)
         if line is None:
-            _launch(layout)
+            _launch(layout, lock)
             line = connect(layout, KEEPER)
     if line is None:
         raise StoreError(f"{layout.desks}/{KEEPER}", "the keeper ended at once", "see its log")
@@ -115,19 +115,19 @@ def _descriptor(source: object) -> int:
 
 
 @contextmanager
-def _locked(layout: Layout, how: int) -> Iterator[None]:
+def _locked(layout: Layout, how: int) -> Iterator[int]:
     try:
         fd = os.open(layout.keeper_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         records.refuse(layout.keeper_lock, error)
     try:
         fcntl.flock(fd, how)
-        yield
+        yield fd
     finally:
         os.close(fd)
 
 
-def _launch(layout: Layout) -> None:
+def _launch(layout: Layout, lock: int) -> None:
     from pyengine.containers import interpreter
     from pyengine.linux.hierarchy import Hierarchy
 
@@ -139,7 +139,7 @@ def _launch(layout: Layout) -> None:
     try:
         try:
             plan = Plan(argv=argv, env=interpreter.environment(), parts=steps)
-            child = native.spawn(plan, (null, write, null))
+            child = native.spawn(plan, (lock, write, null))
         finally:
             os.close(write)
             os.close(null)
@@ -177,7 +177,10 @@ def _await_ready(child: native.Child, read: int) -> None:
 
 
 def main() -> int:
-    """Keep the containers of a root: ``ROOT RUN``. Who starts it waits for the first line."""
+    """Keep the containers of a root: ``ROOT RUN``. Who starts it waits for the first line.
+
+    Its standard input is the lock under which it is started.
+    """
     root, run = sys.argv[1:3]
     ready, tell = os.pipe()
     if os.fork():
@@ -186,6 +189,7 @@ def main() -> int:
             os.write(1, file.read())
         return 0
     os.close(ready)
+    lock = os.dup(0)  # whoever starts us may be killed: until we are there nobody starts another
     _leave_starter()
     house = House(Layout(root, run), keeps=True)
     try:
@@ -194,6 +198,8 @@ def main() -> int:
         os.write(tell, desk_protocol.pack_error(error))
         house.end_close()
         return 1
+    finally:
+        os.close(lock)
     os.write(tell, _READY)
     os.close(tell)
     while not _leaves(house, desk):
@@ -262,12 +268,19 @@ def _leaves(house: House, desk: Desk) -> bool:
             return False
         if desk.admit() or _is_busy(house):  # who has asked before we held the lock
             return False
-        os.unlink(f"{house.layout.desks}/{KEEPER}")
+        _take_name_back(house.layout, desk)
         house.begin_close()
         house.end_close()
     finally:
         os.close(fd)
     return True
+
+
+def _take_name_back(layout: Layout, desk: Desk) -> None:
+    path = f"{layout.desks}/{KEEPER}"
+    with suppress(OSError):  # somebody has cleared up, or has to
+        if os.readlink(path) == desk.name:
+            os.unlink(path)
 
 
 def _is_busy(house: House) -> bool:

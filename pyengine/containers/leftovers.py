@@ -1,4 +1,4 @@
-"""Names, streams and shares of containers that somebody left behind when he was killed."""
+"""What single containers have left where others have it too: names, streams, cgroups, shares."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import fcntl
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pyengine.containers import streams
 from pyengine.containers.removing import remove_tree
-from pyengine.errors import StoreError
+from pyengine.errors import KernelError, StoreError
+from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.model.record import ContainerRecord
 from pyengine.model.state import LIVELY, ContainerState
 from pyengine.store import leases, owners, records
@@ -51,6 +52,53 @@ def _settle_names(layout: Layout, holder: tuple[str, str], names: list[str]) -> 
             for name in names:
                 if name != record.spec.name:
                     owners.release_name(layout, name, *holder)
+
+
+def sweep_cgroups(
+    layout: Layout,
+    hierarchy: Hierarchy,
+    lively: Collection[str],
+    warn: Callable[[str, object], object],
+) -> None:
+    """Remove cgroups of nobody's containers that do not run, of which *lively* are the ids.
+
+    Those in a parent of their own go when the container starts again, or goes.
+    """
+    for container_id in hierarchy.in_level(STEADY):
+        home = layout.home(STEADY, container_id)
+        if container_id in lively or len(container_id) != 64 or not os.path.isdir(home.path):
+            continue  # or it is another root's
+        with _tried(home.path) as is_ours:  # or it may be starting just now
+            if is_ours and not _is_lively(home.state):
+                try:
+                    end_cgroup(hierarchy, container_id, "", STEADY)
+                except KernelError as error:
+                    warn("left for later: %s", error)
+
+
+def end_cgroup(hierarchy: Hierarchy, container_id: str, parent: str, level: str = "") -> None:
+    """Kill what still runs in a container's cgroups, and remove them. Raises `KernelError`."""
+    cgroup = Cgroup.open(hierarchy, container_id, parent, level)
+    cgroup.kill()
+    cgroup.remove()
+
+
+def sweep_keepers_names(layout: Layout) -> None:
+    """Remove what named a keeper's desk that is gone; who starts a keeper holds the lock."""
+    from pyengine.containers.asking import KEEPER
+
+    for name in (KEEPER, f"{KEEPER}.new"):
+        path = f"{layout.desks}/{name}"
+        if not _dangles(path):
+            continue
+        with _tried(layout.keeper_lock) as is_ours:
+            if is_ours and _dangles(path):
+                with suppress(OSError):  # then the next opener tries again
+                    os.unlink(path)
+
+
+def _dangles(path: str) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 def sweep_streams(layout: Layout, lively: Collection[str]) -> None:
@@ -100,9 +148,9 @@ def _is_lively(path: str) -> bool:
 
 @contextmanager
 def _tried(path: str) -> Iterator[bool]:
-    """Hold the lock of the container at *path*, unless somebody else does."""
+    """Hold the lock of a container's directory *path*, or of a file, unless somebody else does."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         yield False
         return

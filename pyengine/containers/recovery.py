@@ -20,7 +20,13 @@ a container of ``none`` that says it runs,      its watcher was killed          
 watched by a process that is gone                                                   as exited
 … and was started by a keeper                   its keeper was killed               nothing: the
                                                                                     next takes it on
+a cgroup of one of ``none`` that does not run   its keeper was killed at starting   killed, removed;
+                                                it, or could not remove it          what is refused
+                                                                                    is logged, and
+                                                                                    tried next time
 a desk's socket whose owner is gone             its process was killed              removed
+a keeper's name where no desk is                it was killed                       removed, unless
+                                                                                    one is starting
 the guard of a dead keeper, and no container    it keeps descriptors for nobody     it is sent
 that could need what it keeps                                                       away
 a container's directory without a record        it was being made, or removed       removed
@@ -40,13 +46,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 from attrs import evolve
 
 from pyengine.containers import leftovers
-from pyengine.containers.removing import remove_tree
+from pyengine.containers.removing import remove_patiently, remove_tree
 from pyengine.errors import EngineError, KernelError, StoreError
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.linux.cgroup_files import wait_until
@@ -78,16 +85,22 @@ class Tell(Protocol):
     def __call__(self, action: str, record: ContainerRecord, **more: str) -> object: ...
 
 
-def recover(layout: Layout, hierarchy: Hierarchy, tell: Tell = lambda *_, **__: None) -> bool:
+def recover(
+    layout: Layout,
+    hierarchy: Hierarchy,
+    tell: Tell = lambda *_, **__: None,
+    warn: Callable[[str, object], object] = lambda *_: None,
+) -> bool:
     """Put right what dead processes have left. Safe to be killed in, and to run at once in many.
 
     *tell* hears of what ends with that, and of what is removed: at least once; of what a guard
-    has buried nobody hears. Whether there are containers that only the next keeper can take on.
+    has buried nobody hears. *warn* is told, in a text and what goes into it, of what cannot be
+    put right this time. Whether there are containers that only the next keeper can take on.
     """
     for name, lock in owners.orphans(layout, _lives):
         try:
             if name != STEADY:  # out of sight first: nobody shall see half of it
-                _hide(layout, name)
+                owners.hide(layout, name)
         finally:
             os.close(lock)
     _sweep_hidden(layout, hierarchy, tell)
@@ -104,10 +117,11 @@ def recover(layout: Layout, hierarchy: Hierarchy, tell: Tell = lambda *_, **__: 
         if status is not None:
             lively.add(container_id)
             orphaned = orphaned or status
+    leftovers.sweep_cgroups(layout, hierarchy, lively, warn)
     leftovers.sweep_streams(layout, lively)
     leftovers.sweep_unheld(layout, lively, lambda owner: watcher_lives(layout, owner))
     if not orphaned:
-        _sweep_doors(layout)
+        sweep_doors(layout)
     return orphaned
 
 
@@ -126,13 +140,6 @@ def watcher_lives(layout: Layout, watcher: str) -> bool:
     return owner is not None and _lives(owner)
 
 
-def _hide(layout: Layout, name: str) -> None:
-    try:
-        os.rename(f"{layout.owners}/{name}", f"{layout.owners}/{owners.DEAD}{name}")
-    except FileNotFoundError:  # another process was quicker
-        return
-
-
 def _bury(layout: Layout, hierarchy: Hierarchy, name: str, tell: Tell) -> None:
     levels = Cgroup.levels(hierarchy, name.removeprefix(owners.DEAD))
     for level in levels:  # first, with one write: it also ends who is being born just now
@@ -142,17 +149,13 @@ def _bury(layout: Layout, hierarchy: Hierarchy, name: str, tell: Tell) -> None:
         if record is None:  # damaged: then it is where containers are by default
             continue
         if record.spec.cgroup_parent:
-            end_cgroup(hierarchy, container_id, record.spec.cgroup_parent)
+            leftovers.end_cgroup(hierarchy, container_id, record.spec.cgroup_parent)
         if _ran(layout, name, container_id, record):
             tell("die", record, exitCode=str(UNKNOWN_EXIT))
         tell("destroy", record)
     for level in levels:
         level.remove()
-    parent_fd = os.open(layout.owners, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:  # last: as long as it is there, somebody will try again
-        remove_tree(parent_fd, name)
-    finally:
-        os.close(parent_fd)
+    remove_patiently(layout.owners, name)  # last: as long as it is there, somebody will try again
 
 
 def _record(layout: Layout, owner: str, container_id: str) -> ContainerRecord | None:
@@ -169,13 +172,6 @@ def _ran(layout: Layout, owner: str, container_id: str, record: ContainerRecord)
     except StoreError:
         return False
     return (state or record.born or ContainerState()).status in LIVELY
-
-
-def end_cgroup(hierarchy: Hierarchy, container_id: str, parent: str, level: str = "") -> None:
-    """Kill what still runs in a container's cgroups, and remove them."""
-    cgroup = Cgroup.open(hierarchy, container_id, parent, level)
-    cgroup.kill()
-    cgroup.remove()
 
 
 def is_orphaned(layout: Layout, state: ContainerState) -> bool:
@@ -216,7 +212,7 @@ def settle(
         return None
     record = _record(layout, STEADY, container_id)
     parent = record.spec.cgroup_parent if record is not None else ""
-    end_cgroup(hierarchy, container_id, parent, state.watcher)
+    leftovers.end_cgroup(hierarchy, container_id, parent, state.watcher)
     exited = evolve(
         state,
         status=Status.EXITED,
@@ -300,11 +296,12 @@ def _sweep_ids() -> None:
 def _sweep_desks(layout: Layout) -> None:
     for owner in _at_desks(layout, ".sock"):
         if not os.path.isdir(f"{layout.owners}/{owner}"):
-            with suppress(FileNotFoundError):  # another process was quicker
+            with suppress(OSError):  # another process was quicker, or the next opener tries again
                 os.unlink(f"{layout.desks}/{owner}.sock")
+    leftovers.sweep_keepers_names(layout)
 
 
-def _sweep_doors(layout: Layout) -> None:
+def sweep_doors(layout: Layout) -> None:
     """What is kept of a dead keeper's is for who comes next; there is nobody to come."""
     for owner in _at_desks(layout, ".held"):
         if not watcher_lives(layout, owner):

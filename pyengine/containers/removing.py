@@ -7,6 +7,7 @@ import os
 
 from pyengine.errors import KernelError
 from pyengine.linux import native
+from pyengine.linux.cgroup_files import wait_until
 
 
 def remove_tree(directory: int, name: str) -> None:
@@ -21,6 +22,33 @@ def remove_tree(directory: int, name: str) -> None:
             raise
         if not _remove_as_their_root(directory, name):
             raise
+
+
+def remove_patiently(place: str, name: str) -> None:
+    """As `remove_tree` in the directory *place*, where others may be removing the same.
+
+    Each finds then that the other was quicker, or has moved something. Raises `KernelError`
+    for what cannot be removed.
+    """
+    refused: list[KernelError] = []
+
+    def is_removed() -> bool:
+        directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            remove_tree(directory, name)
+        except KernelError as error:
+            refused.append(error)
+            return False
+        finally:
+            os.close(directory)
+        return True
+
+    if not wait_until(is_removed, _OTHERS):
+        raise refused[-1]
+
+
+_OTHERS = 2.0
+"""Seconds that others have to be done with it, or to go on with something else."""
 
 
 def _remove_as_their_root(directory: int, name: str) -> bool:

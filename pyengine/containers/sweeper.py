@@ -73,13 +73,15 @@ class Sweeper:
                 self._wake()
 
     def close(self) -> None:
-        """Wait until all is removed."""
+        """Wait until all is removed; what could not be before is tried once more."""
         with self._lock:
             self._closed = True
             thread = self._thread
             self._work.notify_all()
         if thread is not None:
             thread.join()
+        if self._undone or self._left:
+            self._sweep()
 
     def _new_place(self) -> str:
         return f"{self._place()}/batch-{os.urandom(6).hex()}"

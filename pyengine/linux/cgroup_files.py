@@ -136,7 +136,11 @@ def make(path: str) -> None:
     Raises `OSError`.
     """
     os.mkdir(path, _MODE)
-    os.chmod(path, _MODE)
+    try:
+        os.chmod(path, _MODE)
+    except OSError:  # nobody would know of it
+        os.rmdir(path)
+        raise
 
 
 _MODE = 0o755

@@ -161,6 +161,14 @@ class Hierarchy:
         found = {_last(path) for place in places for path in files.children(place)}
         return {name for name in found if is_level(name)}
 
+    def in_level(self, level: str) -> set[str]:
+        """The names of what has a cgroup in the level of one owner."""
+        return {
+            _last(path)
+            for tree, above in self.levels(level)
+            for path in files.children(tree + above)
+        }
+
     def remove_level(self, level: str) -> None:
         """Remove the directories of one owner's containers where there are none."""
         for tree, path in self.levels(level):
@@ -171,8 +179,10 @@ class Hierarchy:
 
         *level* is our own; those of others are theirs to remove, but for that of nobody's.
         """
-        for name in (level, "none") if level else ("none",):
-            self.remove_level(name)
+        for above, own in self.levels(level) if level else ():
+            for path in files.tree(above + own):  # what could not be removed when it ended, too
+                _try_rmdir(path)
+        self.remove_level("none")
         trees = {self.v2, *self.v1.values()} - {None}
         for tree in trees:
             parent = f"{tree}{PARENT}"

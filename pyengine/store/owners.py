@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from attrs import frozen
@@ -95,6 +96,16 @@ def claim(
     except OSError as error:
         records.refuse(path, error)
     return name, fd
+
+
+def hide(layout: Layout, name: str) -> str:
+    """Say of an owner directory that it goes: what it is called then, also if others were quicker.
+
+    From then on every opener of the root takes part in its removal.
+    """
+    with suppress(OSError):  # of what is there still, the end is all that somebody wants
+        os.rename(f"{layout.owners}/{name}", f"{layout.owners}/{DEAD}{name}")
+    return name if os.path.isdir(f"{layout.owners}/{name}") else f"{DEAD}{name}"
 
 
 def names(layout: Layout) -> list[str]:
@@ -214,7 +225,7 @@ def _linked(record: str, path: str) -> bool:
 
 
 def release_name(layout: Layout, name: str, owner: str, container_id: str) -> None:
-    """Take *name* back, if that container still has it."""
+    """Take *name* back, if that container still has it. Raises `StoreError`."""
     if holder_of(layout, name) != (owner, container_id):
         return
     try:
@@ -227,5 +238,7 @@ def release_name(layout: Layout, name: str, owner: str, container_id: str) -> No
             os.unlink(f"{layout.names}/{name}")
     except FileNotFoundError:
         pass
+    except OSError as error:
+        records.refuse(f"{layout.names}/{name}", error)
     finally:
         os.close(lock)

@@ -37,6 +37,14 @@ def image(rootfs: str) -> str:
 
 
 @pytest.fixture
+def victims_find_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that a test starts use what it uses, and write nothing beside it."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(pyengine.__file__)))
+    monkeypatch.setenv("PYTHONPATH", home)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
+@pytest.fixture
 def survivors() -> Callable[[str], list[int]]:
     """Finds the host's processes that have these arguments, such as ``"sleep 4711"``."""
     return _with_arguments

@@ -6,18 +6,16 @@ disk, a cgroup or another process, and is then killed at each of them.
 
 from __future__ import annotations
 
-import os
 import platform
 
 import pytest
 from order import assert_order, cgroups
 from support import faults
 
-import pyengine
-
 pytestmark = [
     pytest.mark.kernel,
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the table of calls is x86-64's"),
+    pytest.mark.usefixtures("victims_find_the_package"),
 ]
 
 EPISODES = {
@@ -57,36 +55,39 @@ for mark, code in (({faults.BEGIN!r}, code), ({faults.END!r}, "engine.close()"))
 """
 
 
-@pytest.fixture(autouse=True)
-def victims_find_the_package(monkeypatch):
-    home = os.path.dirname(os.path.dirname(os.path.abspath(pyengine.__file__)))
-    monkeypatch.setenv("PYTHONPATH", home)
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+def needs_of(code):
+    """The containers that an episode wants to be there."""
+    is_for_all = code.endswith(("prune()", "close()"))
+    return [name for name in ("one", "two") if is_for_all or f"('{name}')" in code]
 
 
 def lived(root, image, code, kill_at=None):
     """One life of a process that does *code* in *root*, killed at a call if that is given."""
-    given = [name for name in ("one", "two") if f"('{name}')" in code or code.endswith("prune()")]
 
     def interesting(call):
         return any(path.startswith((root, "/sys/fs/cgroup/")) for path in call.paths())
 
     return faults.run_until(
-        PROGRAM, root, image, code, *given, kill_at=kill_at, interesting=interesting
+        PROGRAM, root, image, code, *needs_of(code), kill_at=kill_at, interesting=interesting
     )
 
 
-CONTAINED = ("create", "start", "start a created one")
-"""Episodes whose calls are most of another's too: a minute that not every run has to spend."""
-
-
-@pytest.mark.parametrize(
-    "episode",
-    [
-        pytest.param(episode, marks=pytest.mark.soak if episode in CONTAINED else ())
-        for episode in EPISODES
-    ],
+SMALL = (
+    *("create", "create one that stays", "start", "start a created one"),
+    *("stop", "prune", "update", "remove"),
 )
+"""Those that a sample can do without."""
+
+
+def without(*contained):
+    """The episodes; *contained* are those whose calls are most of another's too, soaked only."""
+    return [
+        pytest.param(episode, marks=pytest.mark.soak if episode in contained else ())
+        for episode in EPISODES
+    ]
+
+
+@pytest.mark.parametrize("episode", without("create", "start", "start a created one"))
 def test_whoever_is_killed_at_any_call_leaves_a_root_in_order(tmp_path, image, episode):
     before = cgroups()
     whole = lived(str(tmp_path / "whole"), image, EPISODES[episode])

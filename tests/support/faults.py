@@ -71,7 +71,10 @@ def _text_at(pid: int, address: int) -> str:
     try:
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
             memory.seek(address)
-            return memory.read(4096 - address % 4096).split(b"\0")[0].decode(errors="replace")
+            text = memory.read(4096 - address % 4096)
+            if b"\0" not in text:  # it goes on in the next page, which need not be there
+                text += memory.read(4096)
+            return text.split(b"\0")[0].decode(errors="replace")
     except (OSError, ValueError):
         return ""
 
@@ -97,14 +100,20 @@ class Outcome:
 Errors = Callable[[Call], int]
 """The error that a call gets; 0: it goes on."""
 
+At = int | Callable[[str], bool] | None
+"""At which call: by its number, or by what it is."""
+
 Who = Callable[[int], bool]
 """Whether a process, by its pid, is one whose calls count."""
+
+Guards = Callable[[int], list[int]]
+"""The pids of who guards a process."""
 
 
 def run_until(
     code: str,
     *arguments: str,
-    kill_at: int | None = None,
+    kill_at: At = None,
     interesting: Callable[[Call], bool],
     timeout: float = 60.0,
 ) -> Outcome:
@@ -123,9 +132,10 @@ def run_until(
 def watched(
     code: str,
     *arguments: str,
-    kill_at: int | None = None,
+    kill_at: At = None,
     fail: Errors | None = None,
     who: Who | None = None,
+    guards: Guards | None = None,
     interesting: Callable[[Call], bool],
     timeout: float = 60.0,
 ) -> Iterator[Outcome]:
@@ -133,7 +143,7 @@ def watched(
     until this is over.
 
     With *fail* the call is not the end of anybody: it gets that error. *who* tells whose calls
-    count instead of the program's own.
+    count instead of the program's own. *guards* are killed with, and just before, who is.
     """
     ours, theirs = socket.socketpair()
     command = [programs.build("faults"), str(theirs.fileno()), sys.executable, "-c", code]
@@ -149,15 +159,18 @@ def watched(
     listener = _take(victim.pid, struct.unpack("=i", ours.recv(4))[0])
     ours.send(b"go")
     ours.close()
-    judge = _Judge(listener, victim, kill_at, interesting, fail, who)
+    judge = _Judge(listener, victim, kill_at, interesting, fail, who, guards)
     listening = threading.Thread(target=judge.serve)
     listening.start()
+    outcome = Outcome(judge.calls, None, -1, "")
     try:
         said, _ = victim.communicate(timeout=timeout)
-        yield Outcome(judge.calls, judge.killed_at, victim.returncode, said)
+        outcome = Outcome(judge.calls, judge.killed_at, victim.returncode, said)
+        yield outcome
     finally:
         victim.kill()
         listening.join(timeout)
+        outcome.killed_at = judge.killed_at
         assert not listening.is_alive(), "somebody who was under the filter has not ended"
         os.close(listener)
 
@@ -180,13 +193,15 @@ class _Judge:
         self,
         listener: int,
         victim: subprocess.Popen[str],
-        kill_at: int | None,
+        kill_at: At,
         interesting: Callable[[Call], bool],
         fail: Errors | None,
         who: Who | None,
+        guards: Guards | None,
     ) -> None:
         self._fail = fail
         self._who = who
+        self._guards = guards
         self.calls: list[str] = []
         self.killed_at: str | None = None
         self._listener = listener
@@ -229,12 +244,24 @@ class _Judge:
             return 0
         if call.number in _ALWAYS or self._interesting(call):
             self.calls.append(str(call))
-            if len(self.calls) - 1 == self._kill_at:
+            if self._is_it(str(call)):
                 self.killed_at = str(call)
                 if self._fail is not None:
                     return self._fail(call)
-                os.kill(call.pid, signal.SIGKILL)
+                self._kill(call.pid)
         return 0
+
+    def _is_it(self, call: str) -> bool:
+        if callable(self._kill_at):
+            return self._kill_at(call)
+        return len(self.calls) - 1 == self._kill_at
+
+    def _kill(self, pid: int) -> None:
+        if self._guards is not None:
+            os.kill(pid, signal.SIGSTOP)  # or it would make another
+            for guard in self._guards(pid):
+                os.kill(guard, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
 
 
 def _is_thread_of(tid: int, pid: int) -> bool:

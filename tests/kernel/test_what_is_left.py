@@ -1,0 +1,165 @@
+"""What a keeper, or who closes, can leave where it is killed or refused: each is found again."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import pytest
+from order import assert_order, cgroups
+from strangers import Stranger
+from support import faults
+from support.keepers import keeper_of, kill_keeper
+from test_failing_calls import TELLS, error_of
+from test_faults import EPISODES, PROGRAM, needs_of
+from tries import in_root
+
+import pyengine
+from pyengine.linux.cgroup import Cgroup, Hierarchy
+from pyengine.model.spec import Resources
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("victims_find_the_package")]
+
+ON_X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the table of calls is x86-64's")
+
+
+def leave_cgroup(container_id, parent=""):
+    """Be a keeper that was killed when it had made the cgroups of a container."""
+    level = "" if parent else "none"
+    Cgroup.create(Hierarchy.probe(), container_id, Resources(), parent=parent, level=level)
+
+
+def has_cgroup(container_id, parent=""):
+    """Whether it has any."""
+    found = Cgroup.open(Hierarchy.probe(), container_id, parent)
+    return found.v2_path is not None or bool(found.v1_paths)
+
+
+# --- cgroups ---
+
+
+def test_a_cgroup_whose_container_never_started_is_removed_by_the_next_opener(root, image):
+    with pyengine.Engine(root) as engine:
+        one = engine.create(image, ["true"], owner="none").id
+    leave_cgroup(one)
+    assert has_cgroup(one)
+    with pyengine.Engine(root) as engine:
+        assert engine.containers.get(one).status == "created"
+        assert not has_cgroup(one)
+
+
+@pytest.mark.parametrize("parent", ["", "/pyengine-tests"])
+def test_a_cgroup_that_was_left_keeps_no_container_from_starting_or_going(root, image, parent):
+    with pyengine.Engine(root) as engine:
+        one = engine.create(image, ["true"], owner="none", cgroup_parent=parent or None)
+        leave_cgroup(one.id, parent)
+        one.start()
+        one.wait(timeout=20)
+        assert one.inspect().state.exit_code == 0
+        leave_cgroup(one.id, parent)
+        one.remove()
+        assert not has_cgroup(one.id, parent)
+
+
+@ON_X86
+@pytest.mark.parametrize("episode", ["exit", "run", "stop"])
+def test_a_cgroup_that_cannot_be_removed_at_first_goes_with_the_engine(tmp_path, image, episode):
+    code = EPISODES[episode]
+    before = cgroups()
+    root = f"{tmp_path}/engine"
+
+    def removes(call):
+        return call.startswith("rmdir /sys/fs/cgroup/")
+
+    given = TELLS, root, image, code, *needs_of(code)
+    with faults.watched(
+        *given, kill_at=removes, fail=error_of, interesting=in_root(root)
+    ) as outcome:
+        assert outcome.killed_at is not None
+        assert (outcome.exit_code, outcome.said) == (0, "")
+        left = cgroups() - before
+        assert left == set()
+
+
+# --- names of the keeper's ---
+
+
+def test_the_name_of_a_dead_keeper_s_desk_is_taken_back(root):
+    with pyengine.Engine(root) as engine:
+        engine.containers.list()
+    os.makedirs(f"{root}/desk", 0o700)
+    with open(f"{root}/keeper.lock", "x", encoding="ascii"):
+        pass
+    for name in ("keeper", "keeper.new"):
+        os.symlink("4711-0123456789ab.sock", f"{root}/desk/{name}")
+    with pyengine.Engine(root) as engine:
+        engine.containers.list()
+    assert os.listdir(f"{root}/desk") == []
+
+
+def test_the_name_of_a_keeper_that_lives_stays(root, image):
+    with pyengine.Engine(root) as engine:
+        engine.start(image, ["sleep", "600"], owner="none")
+    with pyengine.Engine(root) as engine:
+        engine.containers.list()
+        assert keeper_of(root) != 0
+
+
+def test_who_takes_on_the_containers_of_a_dead_keeper_takes_its_door_away(root, image):
+    with Stranger(root, image) as stranger:
+        stranger.ask("engine.start(image, 'sleep 600', owner='none').id")
+        kill_keeper(root, with_guard=True)
+        dead = {name for name in os.listdir(f"{root}/desk") if name.endswith(".held")}
+        assert dead
+    with pyengine.Engine(root) as engine:
+        assert [one.status for one in engine.containers.list()] == ["running"]
+    assert not dead & set(os.listdir(f"{root}/desk"))
+
+
+# --- who leaves ---
+
+
+@ON_X86
+def test_who_leaves_says_so_first_and_everybody_may_go_on_with_it(tmp_path, image):
+    root = f"{tmp_path}/engine"
+
+    def is_about_owners(call):
+        return any(path.startswith(f"{root}/owners/") for path in call.paths())
+
+    said = []
+
+    def comes_next(call):
+        said.append(call)
+        return len(said) > 1 and "/.dead-" in said[-2]
+
+    killed = faults.run_until(
+        PROGRAM,
+        root,
+        image,
+        EPISODES["close"],
+        "one",
+        kill_at=comes_next,
+        interesting=is_about_owners,
+    )
+    assert said[-2].startswith("rename ")
+    assert killed.exit_code == -9
+    assert_order(root, image, set())
+
+
+@ON_X86
+def test_a_name_whose_old_one_cannot_be_given_back_is_had_all_the_same(tmp_path, image):
+    root = f"{tmp_path}/engine"
+    code = EPISODES["rename"] + "; print(containers('other').id)"
+    with faults.watched(
+        TELLS,
+        root,
+        image,
+        code,
+        "one",
+        kill_at=lambda call: call == f"unlink {root}/names/one",
+        fail=error_of,
+        interesting=in_root(root),
+    ) as outcome:
+        assert outcome.killed_at is not None
+        assert outcome.exit_code == 0
+        assert len(outcome.said.strip()) == 64
