@@ -45,5 +45,11 @@ class Limits:
     xz_memory: int = 70 * MIB
     """What xz may use to unpack: ``xz -9`` asks for 65 MiB."""
 
+    archive_entries: int = 50_000
+    """Entries of an archive of images; an image has one for each layer, and a few more."""
+
+    archive_name_bytes: int = 8 * MIB
+    """The names of all of them: they are held in memory."""
+
 
 DEFAULT = Limits()
