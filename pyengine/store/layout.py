@@ -112,6 +112,11 @@ class Layout:
         return f"{self.root}/images"
 
     @property
+    def sources(self) -> str:
+        """What came of archives that images were run out of: see `images.archive_sources`."""
+        return f"{self.root}/sources"
+
+    @property
     def pins(self) -> str:
         """What living processes need, whatever has a name: see `store.pins`."""
         return f"{self.root}/pins"
