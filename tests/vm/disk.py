@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("attrs", "cffi", "hypothesis", "pytest")
+PACKAGES = ("attrs", "cffi", "hypothesis", "jsonschema", "pytest")
 """What tests import, from this Python's site-packages; what these require comes along."""
 
 PROGRAMS = ("mount", "umount")
