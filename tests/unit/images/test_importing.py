@@ -113,7 +113,7 @@ def test_it_is_saved_and_loaded_like_any_other(images, tmp_path):
 
 def left_in(images):
     found = []
-    for top, _, files in os.walk(images.content.layout.root):
+    for _top, _dirs, files in os.walk(images.content.layout.root):
         found.extend(name for name in files if not name.endswith("lock") and name[0] != ".")
     return sorted(found)
 
