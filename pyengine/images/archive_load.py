@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import IO
 
 from pyengine.errors import ImageNotFound, InvalidContent
 from pyengine.images import archive_docker, archive_layout
@@ -25,7 +26,7 @@ from pyengine.model.platform import Platform
 from pyengine.store.image_names import Named
 from pyengine.store.locks import Waiting
 
-Source = str | os.PathLike[str] | BinaryIO
+Source = str | os.PathLike[str] | bytes | IO[bytes]
 Choice = Callable[[Shelf, Taker, Wish], Iterator[Found]]
 """How the images that are wanted are found in an archive."""
 
@@ -40,8 +41,8 @@ def load(
 ) -> tuple[Named, ...]:
     """Have the images of *source* under the names that they have there; answers them in order.
 
-    *source* is a docker-archive or an OCI layout, compressed or not: a path, a stream of bytes
-    that is read to its end, or a layout's directory. An image without a name is in the answer
+    *source* is a docker-archive or an OCI layout, compressed or not: a path, bytes, a stream of
+    them that is read to its end, or a layout's directory. An image without a name is in the answer
     with an empty reference. *platform*: only what is for it; else all of an index. Before
     anything has its name, all is verified and unpacked; if that fails, nothing of it is kept.
 
@@ -130,7 +131,7 @@ def _is_proved(content: Content, plan: LayerPlan) -> bool:
 @contextmanager
 def _opened(source: Source, taker: Taker) -> Iterator[Shelf]:
     if not isinstance(source, (str, os.PathLike)):
-        yield shelf_of(source, taker)
+        yield shelf_of(io.BytesIO(source) if isinstance(source, bytes) else source, taker)
         return
     path = os.fspath(source)
     try:

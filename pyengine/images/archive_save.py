@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import IO, Literal
 
 from attrs import define, evolve, field
 
@@ -34,15 +34,17 @@ _DEEPEST = 4
 def save(
     images: Images,
     names: Iterable[str],
-    destination: str | os.PathLike[str] | BinaryIO,
+    destination: str | os.PathLike[str] | IO[bytes],
     *,
     platform: Platform | None = None,
+    format: Literal["oci", "docker"] = "oci",
 ) -> None:
     """Write the images that *names* mean to *destination*, a path or a stream of bytes.
 
     What is called by an id has no name in the archive. The same images give the same bytes. A
     file gets its name, and replaces another, when it is whole and on disk. *platform*: only
-    that one of an index; else all of it that is there.
+    that one of an index; else all of it that is there. With *format* ``"docker"`` it is a
+    docker-archive only, without manifests.
 
     Raises `ImageNotFound` for an unknown name and for a platform that is not there,
     `InvalidRequest`, `NoSpace`, `StoreError` also for damaged content, and `OSError` as a stream
@@ -50,9 +52,10 @@ def save(
 
     >>> save(images, ["busybox", "alpine:3"], "images.tar")
     """
-    blobs = images.content.blobs
+    if format not in ("oci", "docker"):
+        raise InvalidRequest("format", format, expected="'oci' or 'docker'")
     with images.content.pins.hold() as hold:
-        plan = _Plan(blobs)
+        plan = _Plan(images.content.blobs, is_layout=format == "oci")
         for text in dict.fromkeys(names):
             named, by_name = lookup.find_by(images.names, text)
             hold.add(*images.reach.of_name(named).blobs)
@@ -80,6 +83,7 @@ class _Plan:
     """What an archive will hold: nothing is written before all of it is known to be there."""
 
     blobs: Blobs
+    is_layout: bool = True
     images: dict[str, _Saved] = field(factory=dict)
     sizes: dict[str, int] = field(factory=dict)
 
@@ -95,7 +99,8 @@ class _Plan:
         self, named: Named, text: str, platform: Platform | None
     ) -> tuple[Descriptor, Manifest]:
         if platform is None:
-            self._collect(named.target, 0)
+            if self.is_layout:
+                self._collect(named.target, 0)
             manifest = self._manifest(named.manifest)
             self._collect_image(manifest)
             return evolve(named.target, annotations=(), urls=()), manifest
@@ -145,11 +150,12 @@ class _Plan:
     def _collect_image(self, manifest: Manifest) -> None:
         """All of one image: what lacks is an error, but for what may not be passed on."""
         required = [layer for layer in manifest.layers if not layer.is_foreign]
-        for digest in (manifest.digest, manifest.config.digest, *(one.digest for one in required)):
+        wanted = [manifest.config.digest, *(layer.digest for layer in required)]
+        for digest in (manifest.digest, *wanted) if self.is_layout else wanted:
             self.sizes[digest] = self.blobs.size(digest)
         self._collect_there(manifest.layers)
 
-    def write(self, out: BinaryIO) -> None:
+    def write(self, out: IO[bytes]) -> None:
         """Write the archive."""
         tar = TarWriter(_writer(out))
         for name, data in self._documents():
@@ -180,8 +186,9 @@ class _Plan:
 
     def _documents(self) -> Iterator[tuple[str, bytes]]:
         saved = [self.images[digest] for digest in sorted(self.images)]
-        yield LAYOUT, _VERSION
-        yield INDEX, content.print_index(one for image in saved for one in _entries(image))
+        if self.is_layout:
+            yield LAYOUT, _VERSION
+            yield INDEX, content.print_index(one for image in saved for one in _entries(image))
         yield DOCKER, _json([_docker_entry(image) for image in saved])
         if repositories := _repositories(saved):
             yield REPOSITORIES, _json(repositories)
@@ -222,7 +229,7 @@ def _json(plain: object) -> bytes:
     return json.dumps(plain, separators=(",", ":"), sort_keys=True).encode()
 
 
-def _writer(out: BinaryIO) -> Callable[[bytes], None]:
+def _writer(out: IO[bytes]) -> Callable[[bytes], None]:
     """Writes all of what it is given, to raw streams as well."""
 
     def write(data: bytes) -> None:
@@ -235,7 +242,7 @@ def _writer(out: BinaryIO) -> Callable[[bytes], None]:
 
 
 @contextmanager
-def _staged(path: str) -> Iterator[BinaryIO]:
+def _staged(path: str) -> Iterator[IO[bytes]]:
     """A file that becomes *path* once it is whole and on disk; a pipe or the like as it is."""
     path = os.path.realpath(path)
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
 
 from pyengine.errors import ImageNotFound, InvalidContent, InvalidRequest
-from pyengine.images.archive_load import here
+from pyengine.images.archive_load import Source, here
 from pyengine.images.catalog import Images
 from pyengine.images.inflating import GZIP, NONE, ZSTD, Inflater
 from pyengine.images.shelves import start_of
@@ -33,7 +33,7 @@ _MESSAGE = "Imported from -"
 
 def import_(
     images: Images,
-    source: str | os.PathLike[str] | BinaryIO,
+    source: Source,
     reference: str | None = None,
     *,
     changes: Iterable[str] = (),
@@ -45,10 +45,10 @@ def import_(
 ) -> Named:
     """Make an image of the tar *source*, compressed or not, and call it *reference*.
 
-    *source* is a path, or a stream of bytes that is read to its end. *changes* are instructions
-    such as ``CMD ["sh"]`` (see `config_changes.apply_changes`); *message* is what its history
-    says, ``Imported from -`` by default; *platform* what it is for, by default what runs here;
-    *created* seconds since 1970, by default now. What fails leaves nothing.
+    *source* is a path, bytes, or a stream of them that is read to its end. *changes* are
+    instructions such as ``CMD ["sh"]`` (see `config_changes.apply_changes`); *message* is what
+    its history says, ``Imported from -`` by default; *platform* what it is for, by default what
+    runs here; *created* seconds since 1970, by default now. What fails leaves nothing.
 
     Raises `InvalidContent` for what is no tar, `InvalidRequest` for a wrong change or reference,
     `ImageNotFound` without a file, `NoSpace`, `StoreError`.
@@ -90,7 +90,7 @@ def _name(text: str | None) -> Reference | None:
     return reference
 
 
-def _layer(taker: Taker, source: str | os.PathLike[str] | BinaryIO) -> tuple[Descriptor, str]:
+def _layer(taker: Taker, source: Source) -> tuple[Descriptor, str]:
     """The layer that *source* is, as a blob, and its diff id."""
     inflater = Inflater("archive", limits=taker.content.limits)
     plain = digests.hasher(digests.EMPTY)
@@ -121,8 +121,10 @@ def _kept(
             yield piece
 
 
-def _read(source: str | os.PathLike[str] | BinaryIO) -> Iterator[bytes]:
+def _read(source: Source) -> Iterator[bytes]:
     """The bytes of *source*; enough come first to tell what they are compressed with."""
+    if isinstance(source, bytes):
+        source = io.BytesIO(source)
     if not isinstance(source, (str, os.PathLike)):
         if start := start_of(source):
             yield start

@@ -6,7 +6,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO, NoReturn, Protocol
+from typing import IO, NoReturn, Protocol
 
 from pyengine.errors import InvalidContent
 from pyengine.images.inflating import NONE, Inflater, format_of
@@ -135,7 +135,7 @@ class StreamShelf:
 class FileShelf:
     """An archive in which one can seek: nothing is copied but what is asked for."""
 
-    def __init__(self, file: BinaryIO, taker: Taker) -> None:
+    def __init__(self, file: IO[bytes], taker: Taker) -> None:
         self._file = file
         self._taker = taker
         self._names = _Names()
@@ -216,7 +216,7 @@ class DirectoryShelf:
             size = os.fstat(file.fileno()).st_size
             return self._taker.take_known(digest, size, iter(lambda: file.read(PIECE), b""))
 
-    def _open(self, name: str, flags: int = 0) -> BinaryIO | None:
+    def _open(self, name: str, flags: int = 0) -> IO[bytes] | None:
         path = f"{self._path}/{name}"
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | flags)
@@ -233,7 +233,7 @@ class DirectoryShelf:
 class SeekableSource:
     """A file that a tar is read from, in which what is not wanted is not read."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def read(self, size: int, /) -> bytes:
@@ -274,7 +274,7 @@ class PieceSource:
 
 
 def inflated(
-    file: BinaryIO, inflater: Inflater, start: bytes = b""
+    file: IO[bytes], inflater: Inflater, start: bytes = b""
 ) -> Iterator[bytes | memoryview]:
     """What *start* and the rest of *file* unpack to. Raises as `Inflater.feed`."""
     data = start or file.read(PIECE)
@@ -284,7 +284,7 @@ def inflated(
     yield from inflater.finish()
 
 
-def shelf_of(file: BinaryIO, taker: Taker) -> Shelf:
+def shelf_of(file: IO[bytes], taker: Taker) -> Shelf:
     """The archive that *file* holds from here on, whatever it is compressed with."""
     if file.seekable():
         at = file.tell()
@@ -300,7 +300,7 @@ def shelf_of(file: BinaryIO, taker: Taker) -> Shelf:
     return StreamShelf(TarReader(source, limits), taker)
 
 
-def start_of(file: BinaryIO) -> bytes:
+def start_of(file: IO[bytes]) -> bytes:
     """The next bytes of *file*: enough for `inflating.format_of`, or all there are."""
     start = b""
     while len(start) < _START and (more := file.read(_START - len(start))):

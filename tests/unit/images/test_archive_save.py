@@ -277,3 +277,13 @@ def test_a_full_disk_is_said(images):
 def test_what_is_not_there_is_said(images, names):
     with pytest.raises((ImageNotFound, InvalidRequest)):
         saved(images, *names)
+
+
+def test_a_docker_archive_alone_is_what_was_asked_for(images, tmp_path):
+    data = saved(images, "a:1", format="docker")
+    blobs = {blob(one) for one in (ONE.config, *ONE.layers)}
+    assert set(files_of(data)) == {"manifest.json", "repositories"} | blobs
+    (loaded,) = load(images_in(tmp_path / "second"), data)
+    assert (loaded.reference, loaded.config) == ("docker.io/library/a:1", ONE.id)
+    with pytest.raises(InvalidRequest, match="format"):
+        saved(images, "a:1", format="zip")
