@@ -293,13 +293,29 @@ class InvalidContent(EngineError):
 
 @define(slots=False, eq=False)
 class RegistryError(EngineError):
-    """A registry did not give what was asked; *registry* is empty where it came from a file."""
+    """A registry did not give what was asked: *why*, for which *image* or *digest*.
+
+    *registry* is empty where it came from a file.
+
+    >>> print(RegistryError("ghcr.io", "it says 500", "ghcr.io/a/b:1", remedy="try again later"))
+    registry 'ghcr.io': image 'ghcr.io/a/b:1': it says 500; try again later
+    """
 
     registry: str
     why: str = ""
+    image: str = ""
+    digest: str = ""
+    remedy: str = ""
 
     def __str__(self) -> str:
-        return f"registry {self.registry!r}: {self.why}" if self.registry else self.why
+        said = (
+            f"registry {_shown(self.registry)}" if self.registry else "",
+            f"image {_shown(self.image)}" if self.image else "",
+            f"blob {_cut(self.digest)}" if self.digest else "",
+            _cut(self.why),
+        )
+        text = ": ".join(part for part in said if part)
+        return text + (f"; {_cut(self.remedy)}" if self.remedy else "")
 
 
 class Unauthorized(RegistryError):
@@ -308,7 +324,7 @@ class Unauthorized(RegistryError):
 
 @define(slots=False, eq=False)
 class RateLimited(RegistryError):
-    """The registry wants us to come back after *retry_after* seconds."""
+    """The registry wants us to come back after *retry_after* seconds; `None` if it said none."""
 
     retry_after: float | None = None
 

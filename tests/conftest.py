@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 
 import pytest
 from support import leaks, programs
+from support.hostile import Hostile, hostile_server
+from support.registries import Registry, running_registry
 from support.rootfs import busybox_rootfs
 
 from pyengine.linux.hierarchy import Hierarchy
@@ -62,6 +65,20 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory, probe: str) -> str:
     root = busybox_rootfs(tmp_path_factory.mktemp("rootfs"))
     shutil.copy(probe, f"{root}/bin/probe")
     return root
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A plain registry on loopback: tests choose names of their own in it."""
+    with running_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture
+def hostile(registry: Registry) -> Iterator[Hostile]:
+    """A server in front of `registry` that does what a test tells it."""
+    with hostile_server(registry.port) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
