@@ -24,6 +24,7 @@ FIGURES = {
     "exec": ("exec", "true in a running container"),
     "many": ("many", "500 containers at once, and their memory"),
     "output": ("output", "a gibibyte of output"),
+    "unpack": ("unpack", "a layer of tens of thousands of files"),
     "import": ("imports", "what import pyengine adds to a program's start"),
 }
 

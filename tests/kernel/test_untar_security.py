@@ -240,7 +240,7 @@ FLOODS = {
     "directories in reverse, each used twice": (
         "entry(f'{number:07}/a') + entry(f'{0 if number % 2 else number:07}/b')"
     ),
-    "a chain of directories": "directory('/'.join('d' * (number % 1900 + 1)))",
+    "a chain of directories": "directory('/'.join('d' * (number % 300 + 1)))",
     "whiteouts": "entry(f'd/.wh.{number}')",
 }
 

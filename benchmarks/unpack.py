@@ -1,0 +1,117 @@
+"""A layer of tens of thousands of files, unpacked by us, by GNU tar, by bsdtar and by the limit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from benchmarks.bench import bench
+from benchmarks.contest import PROJECT, ContestantFailed, interleave
+from benchmarks.limit import program
+from benchmarks.report import Bound, Comparison
+from benchmarks.rootfs import Missing
+from benchmarks.samples import Sample
+
+ROUNDS = 7
+WARM_UP = 1
+SOURCES = ("usr/share", "usr/include", "usr/lib/python3", "usr/lib/python3.11")
+PIECE = 1 << 20
+
+WANTED_OF_TAR = Bound(1.0)
+
+_OURS = f"""
+import os, sys
+from pyengine.linux.native_layers import Unpacker
+piece = memoryview(bytearray({PIECE}))
+with Unpacker(os.open(sys.argv[1], os.O_RDONLY)) as unpacker:
+    while size := os.readv(0, [piece]):
+        unpacker.feed(piece[:size])
+    unpacker.finish()
+"""
+
+
+@frozen
+class Turn:
+    """One archive unpacked once, in seconds: by the clock, and of a processor."""
+
+    wall: float
+    cpu: float
+
+
+def commands(to: Path) -> Mapping[str, Sequence[str]]:
+    """Who unpacks an archive from standard input in *to*, all as root would have it."""
+    found = {
+        "ours": [sys.executable, "-c", _OURS, str(to)],
+        "limit": [program("untar"), str(to)],
+        "GNU tar": ["tar", "-xp", "--numeric-owner", "-C", str(to)],
+    }
+    if shutil.which("bsdtar"):
+        found["bsdtar"] = ["bsdtar", "-xp", "--numeric-owner", "-C", str(to)]
+    return found
+
+
+def make_archive(path: Path) -> int:
+    """Pack what this host has of `SOURCES`; how many entries that is."""
+    sources = [source for source in SOURCES if Path("/", source).is_dir()]
+    if not sources:
+        raise Missing("/usr/share", "any will do: the archive is made of it")
+    command = ["tar", "-c", "--format=gnu", "--numeric-owner", "-f", str(path), "-C", "/", *sources]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    with tarfile.open(path) as tar:
+        return sum(1 for _ in tar)
+
+
+def _turn(name: str, command: Sequence[str], archive: Path, to: Path) -> Callable[[], Turn]:
+    def take() -> Turn:
+        to.mkdir()
+        with archive.open("rb") as source:
+            began = time.monotonic()
+            child = subprocess.Popen(
+                command, stdin=source, cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)}
+            )
+            _, status, used = os.wait4(child.pid, 0)
+            wall = time.monotonic() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        shutil.rmtree(to)
+        if child.returncode:
+            raise ContestantFailed(name, f"exit code {child.returncode}")
+        return Turn(wall, used.ru_utime + used.ru_stime)
+
+    return take
+
+
+def _compare(turns: Mapping[str, Sequence[Turn]], entries: int, size: int) -> list[Comparison]:
+    wall = {name: Sample(turn.wall for turn in those) for name, those in turns.items()}
+    cpu = {name: Sample(turn.cpu for turn in those) for name, those in turns.items()}
+    what = f"unpack {entries} files, {size / 1e6:.0f} MB"
+    results = []
+    for name in turns:
+        if name == "ours":
+            continue
+        wanted = WANTED_OF_TAR if name == "GNU tar" else None
+        files = (wall[one].per(entries) for one in ("ours", name))
+        rate = (wall[one].per(size / 1e6) for one in ("ours", name))
+        results += [
+            Comparison(what, "CPU s", cpu["ours"], name, cpu[name], wanted),
+            Comparison(what, "files/s", next(files), name, next(files)),
+            Comparison(what, "MB/s", next(rate), name, next(rate)),
+        ]
+    return results
+
+
+def measure(rounds: int = ROUNDS) -> list[Comparison]:
+    """All read the same archive from memory, and write to the same disk, in turns."""
+    with bench() as place:
+        archive, to = place.directory / "archive.tar", place.directory / "unpacked"
+        entries = make_archive(archive)
+        things = {name: _turn(name, command, archive, to) for name, command in commands(to).items()}
+        turns = interleave(things, rounds, warm_up=WARM_UP)
+        return _compare(turns, entries, archive.stat().st_size)
