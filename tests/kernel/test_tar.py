@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.archives import END, directory, entry, unpack
+from support.archives import END, directory, entry, remove_all, unpack
 from support.trees import tree
 
 from pyengine.errors import InvalidContent, NoSpace
@@ -249,6 +249,8 @@ def test_a_tree_may_be_as_deep_as_names_are_long(tmp_path):
     os.close(end)
     with pytest.raises(InvalidContent, match="longer"):
         packed(source)
+    remove_all(source)  # pytest cannot
+    remove_all(to)
 
 
 def test_an_archive_has_its_limit_and_a_disk_its_end(tmp_path):

@@ -7,6 +7,7 @@ import os
 import tarfile
 from pathlib import Path
 
+from pyengine.linux import native
 from pyengine.linux.native_layers import Unpacked, Unpacker
 
 DIRECTORY, FILE, LINK = tarfile.DIRTYPE, tarfile.REGTYPE, tarfile.LNKTYPE
@@ -108,3 +109,10 @@ def tar_of(*entries: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> bytes:
         for one in entries:
             tar.addfile(one, io.BytesIO(b"x" * one.size))
     return out.getvalue()
+
+
+def remove_all(top: Path) -> None:
+    """Remove *top* and all below it, however deep."""
+    above = os.open(top.parent, os.O_RDONLY)
+    native.remove_tree(above, top.name)
+    os.close(above)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from support.archives import (
     extended,
     link,
     record,
+    remove_all,
     summed,
     symlink,
     unpack,
@@ -28,10 +30,11 @@ from pyengine.linux.native_layers import Unpacker, pack
 
 
 @pytest.fixture
-def layer(tmp_path: Path) -> Path:
+def layer(tmp_path: Path) -> Iterator[Path]:
     top = tmp_path / "layer"
     top.mkdir()
-    return top
+    yield top
+    remove_all(top)  # some are deeper than pytest can go
 
 
 @pytest.mark.parametrize("piece", [1, 7, 511, 512, 513, 1 << 20])
