@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -28,6 +28,7 @@ from pyengine.process import Attached, Executed, Process
 
 if TYPE_CHECKING:
     from pyengine.containers.house import House
+    from pyengine.image import Image
     from pyengine.model.change import Change
     from pyengine.model.info import ContainerInfo
     from pyengine.model.log import LogLine
@@ -388,9 +389,42 @@ class Container:
         """Not in this version: raises `Unsupported`."""
         raise _not_built(f"exporting to {target!r}", _FILES)
 
-    def commit(self, **options: object) -> NoReturn:
-        """Not in this version: raises `Unsupported`."""
-        raise _not_built(f"commit({', '.join(options)})", _COPIES)
+    def commit(
+        self,
+        tag: str | None = None,
+        *,
+        changes: Iterable[str] = (),
+        pause: bool = True,
+        author: str = "",
+        message: str = "",
+        durable: bool = True,
+    ) -> Image:
+        """Make an image of its image and of what it has written, with what it was told (row O24).
+
+        *changes* are instructions of a Dockerfile, such as ``ENV A=1``. Of one that stands still
+        the writable layer is taken over, however much is in it, and it goes on with another; of
+        one that runs it is copied, while its programs stand still, unless *pause* is `False`.
+        The image can be used at once. With *durable* this returns when it would survive a power
+        cut. What is in its volumes and binds is not in it.
+
+        The image gets its final id when it leaves, by a push or a save: the digest of a layer is
+        known once it is packed. Raises `InvalidRequest`, `ContainerNotFound`, `Unsupported` for
+        a container of ``host:`` or ``rootfs:``, `StoreError`.
+        """
+        from pyengine.containers.committing import commit
+        from pyengine.image import Image
+
+        named = commit(
+            self._house,
+            self.id,
+            tag=tag,
+            changes=tuple(changes),
+            pause=flag(pause, "pause"),
+            author=author,
+            message=message,
+            durable=flag(durable, "durable"),
+        )
+        return Image(named.config, self._house)
 
     def snapshot(self) -> NoReturn:
         """Not in this version: raises `Unsupported`."""

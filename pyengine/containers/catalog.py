@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
+from attrs import evolve
+
 from pyengine.containers.removing import remove_patiently
 from pyengine.errors import AlreadyExists, ContainerNotFound, InvalidRequest, StoreError
 from pyengine.linux.process import pid_namespace, start_time
@@ -248,6 +250,14 @@ class Catalog:
         record = records.read(path, ContainerRecord)
         if record is None:
             raise ContainerNotFound(container_id)
+        if record.committed and not os.path.isdir(record.layers[0]):
+            # killed while it was committed: what it has written is its own still
+            _, *layers = record.layers
+            above, _, *below = record.lowers
+            committed = record.committed - 1
+            record = evolve(
+                record, layers=tuple(layers), lowers=(above, *below), committed=committed
+            )
         self._records[container_id] = version, record
         return record
 

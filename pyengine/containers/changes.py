@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pyengine.containers import layer_view
 from pyengine.containers.house import House
 from pyengine.containers.interpreter import command, environment
 from pyengine.containers.rootfs import LAYER_DIRECTORIES, LAYER_FILES
@@ -19,9 +20,7 @@ from pyengine.model.record import Farm
 if TYPE_CHECKING:
     from pyengine.linux.native_joiner import Joiner
 
-# what hides all below: root's mark, or everybody else's
-_MARKS = {True: "trusted.overlay.opaque", False: "user.overlay.opaque"}
-_opaque = _MARKS[os.geteuid() == 0]
+_opaque = layer_view.MARK
 
 _LARGEST = 64 << 20
 """Bytes of what may be told of changes that only the root of its users can see."""
@@ -33,12 +32,13 @@ def diff(house: House, container_id: str) -> list[Change]:
     record = house.catalog.record(container_id)
     upper = house.catalog.home(container_id).upper
     mounts = tuple(mount.target for mount in record.spec.mounts)
+    stack = (upper, *record.layers)
     try:
-        changes = _diff(upper, record.layers, mounts)
+        changes = _diff(stack, record.committed + 1, mounts)
     except PermissionError:
         if os.geteuid() == 0 or house.joiner.ids is None or house.joiner.ids.is_single:
             raise
-        changes = _as_their_root(house.joiner, upper, record.layers, mounts)
+        changes = _as_their_root(house.joiner, stack, record.committed + 1, mounts)
     return changes if record.farm is None else _beyond_ground(changes, record.farm, upper)
 
 
@@ -68,27 +68,56 @@ _CHANGED = ChangeKind.CHANGED
 
 
 def _as_their_root(
-    joiner: Joiner, upper: str, layers: tuple[str, ...], mounts: tuple[str, ...]
+    joiner: Joiner, stack: tuple[str, ...], own: int, mounts: tuple[str, ...]
 ) -> list[Change]:
     """What belongs to other users of ours is seen by a process that is root among them."""
-    words = command(__name__, json.dumps([upper, layers, mounts]))
+    words = command(__name__, json.dumps([stack, own, mounts]))
     told = joiner.run(words, environment(), _LARGEST)
     if told.code != 0:
-        raise StoreError(upper, f"it could not be looked into ({told.words[-200:]!r})")
+        raise StoreError(stack[0], f"it could not be looked into ({told.words[-200:]!r})")
     return [Change(path, ChangeKind(kind)) for kind, path in json.loads(told.words)]
 
 
 def main() -> int:
     """Such a process."""
     global _opaque
-    _opaque = _MARKS[False]  # it is root, but not the host's
-    upper, layers, mounts = json.loads(sys.argv[1])
-    changes = _diff(upper, tuple(layers), tuple(mounts))
+    _opaque = layer_view.MARKS[False]  # it is root, but not the host's
+    stack, own, mounts = json.loads(sys.argv[1])
+    changes = _diff(tuple(stack), own, tuple(mounts))
     print(json.dumps([(change.kind.value, change.path) for change in changes]))
     return 0
 
 
-def _diff(upper: str, layers: tuple[str, ...], mounts: tuple[str, ...]) -> list[Change]:
+def _diff(stack: tuple[str, ...], own: int, mounts: tuple[str, ...]) -> list[Change]:
+    """What the topmost *own* layers of *stack* change of the others."""
+    found: dict[str, ChangeKind] = {}
+    for number in reversed(range(own)):
+        _merge(found, _layer_diff(stack[number], stack[number + 1 :], mounts))
+    return [Change(path, found[path]) for path in sorted(found)]
+
+
+_BOTH = {
+    (ChangeKind.ADDED, ChangeKind.CHANGED): ChangeKind.ADDED,
+    (ChangeKind.ADDED, ChangeKind.DELETED): None,
+    (ChangeKind.DELETED, ChangeKind.ADDED): ChangeKind.CHANGED,
+}
+"""What one change after another is together, where it is not the second."""
+
+
+def _merge(found: dict[str, ChangeKind], later: dict[str, ChangeKind]) -> None:
+    for path, kind in later.items():
+        if kind is ChangeKind.DELETED:
+            for below in [other for other in found if other.startswith(f"{path}/")]:
+                del found[below]
+        before = found.pop(path, None)
+        both = kind if before is None else _BOTH.get((before, kind), kind)
+        if both is not None:
+            found[path] = both
+
+
+def _layer_diff(
+    upper: str, layers: tuple[str, ...], mounts: tuple[str, ...]
+) -> dict[str, ChangeKind]:
     hidden = LAYER_FILES | set(mounts)
     found: dict[str, ChangeKind] = {}
     for path, kind in _walk(upper, layers, "", False):
@@ -97,7 +126,7 @@ def _diff(upper: str, layers: tuple[str, ...], mounts: tuple[str, ...]) -> list[
         given = path in LAYER_DIRECTORIES and kind is ChangeKind.ADDED
         found[path] = ChangeKind.CHANGED if given else kind
     _forget_parents(found, upper, hidden)
-    return [Change(path, found[path]) for path in sorted(found)]
+    return found
 
 
 def _walk(
@@ -127,49 +156,15 @@ def _walk(
 def _walk_directory(
     upper: str, layers: tuple[str, ...], path: str, hides: bool, in_image: bool
 ) -> Iterator[tuple[str, ChangeKind]]:
-    opaque = in_image and _is_opaque(upper + path)
-    if opaque:
-        for name in _names(layers, path):
+    if in_image and layer_view.is_opaque(upper + path, _opaque):
+        for name in layer_view.names(layers, path[1:], _opaque):
             if not os.path.lexists(f"{upper}{path}/{name}"):
                 yield f"{path}/{name}", ChangeKind.DELETED
     yield from _walk(upper, layers, path, hides or not in_image)
 
 
 def _exists(layers: tuple[str, ...], path: str) -> bool:
-    return any(_lexists(layer, path) for layer in layers)
-
-
-def _lexists(layer: str, path: str) -> bool:
-    """Whether the layer has *path* itself; a link above it is not followed out of it."""
-    current = layer
-    parts = path.split("/")[1:]
-    for part in parts[:-1]:
-        current = f"{current}/{part}"
-        try:
-            if not stat.S_ISDIR(os.lstat(current).st_mode):
-                return False
-        except OSError:
-            return False
-    try:
-        found = os.lstat(f"{current}/{parts[-1]}")
-    except OSError:
-        return False
-    return not (stat.S_ISCHR(found.st_mode) and found.st_rdev == 0)
-
-
-def _names(layers: tuple[str, ...], path: str) -> set[str]:
-    names: set[str] = set()
-    for layer in layers:
-        if _lexists(layer, path) and os.path.isdir(layer + path):
-            names.update(os.listdir(layer + path))
-    return names
-
-
-def _is_opaque(path: str) -> bool:
-    try:
-        return os.getxattr(path, _opaque, follow_symlinks=False) == b"y"
-    except OSError:
-        return False
+    return layer_view.look(layers, path[1:], _opaque) is not None
 
 
 def _forget_parents(found: dict[str, ChangeKind], upper: str, hidden: frozenset[str]) -> None:

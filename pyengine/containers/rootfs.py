@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from pyengine.containers.layer_view import look
 from pyengine.errors import ImageNotFound, InvalidRequest
 from pyengine.model.config import FROM_NOTHING, ImageConfig
 from pyengine.store import records
@@ -88,41 +89,11 @@ def _check_directory(image: str, directory: str) -> None:
 
 
 _Found = tuple[int, int, int]  # mode, user, group
-_OPAQUE = "trusted.overlay.opaque" if os.geteuid() == 0 else "user.overlay.opaque"
 
 
 def _look(layers: tuple[str, ...], path: str) -> _Found | None:
-    """What is seen at *path* where *layers* lie on each other, the topmost first.
-
-    A link on the way is not followed: what is behind it is not for us to complete.
-    """
-    names = path.split("/")
-    for layer in layers:
-        place, hides = layer, False
-        for name in names:
-            hides = hides or _is_opaque(place)
-            place = f"{place}/{name}"
-            try:
-                found = os.lstat(place)
-            except FileNotFoundError:
-                break
-            except OSError:
-                return None
-            if place == f"{layer}/{path}":
-                is_whiteout = stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
-                return None if is_whiteout else (found.st_mode, found.st_uid, found.st_gid)
-            if not stat.S_ISDIR(found.st_mode):
-                return None
-        if hides:
-            return None
-    return None
-
-
-def _is_opaque(directory: str) -> bool:
-    try:
-        return os.getxattr(directory, _OPAQUE, follow_symlinks=False) == b"y"
-    except OSError:
-        return False
+    found = look(layers, path)
+    return None if found is None else (found.st_mode, found.st_uid, found.st_gid)
 
 
 def completing_layer(layers: tuple[str, ...], layout: Layout) -> str:

@@ -100,6 +100,10 @@ def start_again(house: House, container_id: str) -> None:
 def _try(house: House, record: ContainerRecord, home: Home, state: ContainerState) -> Running:
     """The birth of one that was made before; if it fails, its state tells that."""
     try:
+        if record.committed:
+            from pyengine.containers.committing import begin_anew
+
+            begin_anew(home)  # who committed it may have been killed before he did
         running = _begin(house, record, home, state, Wishes())
     except EngineError as error:
         if house.delays:  # before it is told

@@ -30,7 +30,8 @@ class ContainerRecord:
     *first_id* is the host's id of its root, where it has users of its own; 0: it has the host's.
     *farm*: its root is that instead of one overlay. *born*: what it did when it was written
     down, if it was started right away; a state that is written later holds instead. *image_id*
-    is its image's, where that is one of the store.
+    is its image's, where that is one of the store; so many of *layers*, the topmost, were
+    *committed* of its own, and are no image's that it was made of.
     """
 
     spec: ContainerSpec
@@ -41,3 +42,4 @@ class ContainerRecord:
     farm: Farm | None = None
     born: ContainerState | None = None
     image_id: str = ""
+    committed: int = 0

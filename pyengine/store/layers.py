@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from attrs import evolve, frozen
@@ -79,6 +79,7 @@ class Layers:
         home = self.home(chain_id)
         try:
             now = os.stat(f"{home}/{RECORD}")
+            os.stat(f"{home}/{CONTENT}")  # it comes last: see `adopt`
         except OSError:
             return None
         inode, changed, record = self._known.get(chain_id, (0, 0, None))
@@ -124,18 +125,25 @@ class Layers:
     def adopt(self, directory: str, record: LayerRecord) -> None:
         """Make *directory*, in overlay form and on the same file system, that layer: in no time.
 
-        It is moved, not copied; where the layer is there already it stays where it is. Raises
-        `StoreError`, `NoSpace`.
+        It is moved, not copied, in one rename that comes last: killed before, it is where it
+        was. Where the layer is there already it stays where it is. Raises `StoreError`, `NoSpace`.
         """
-        with self.stage(record.chain_id) as staging:
-            if staging.done:
+        home = self.home(record.chain_id)
+        disk.make_directories(self.layout.unpacked)
+        fd = locks.acquire(f"{self.layout.unpacked}/{LOCK}{os.path.basename(home)}", None)
+        try:
+            if self.find(record.chain_id) is not None:
                 return
-            try:
-                os.rmdir(staging.path)
-                os.rename(directory, staging.path)
-            except OSError as error:
-                records.refuse(directory, error)
-            staging.commit(record)
+            os.makedirs(home, 0o700, exist_ok=True)
+            known = evolve(record, boot=self._kernel.boot())
+            records.write(f"{home}/{RECORD}", known)
+            os.rename(directory, f"{home}/{CONTENT}")
+        except OSError as error:
+            records.refuse(directory, error)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self.layout.unpacked}/{LOCK}{os.path.basename(home)}")
+            locks.release(fd)
 
     def rewrite(self, record: LayerRecord) -> None:
         """Write the record of a layer whose files are there. Raises `NoSpace`, `StoreError`."""

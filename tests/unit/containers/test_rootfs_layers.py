@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyengine.containers import rootfs
+from pyengine.containers import layer_view, rootfs
 from pyengine.containers.rootfs import completing_layer
 from pyengine.store.layout import Layout
 
@@ -64,7 +64,7 @@ def test_what_a_whiteout_hides_lacks(layers, layout, monkeypatch):
             return found
         return os.stat_result((0o020000, *found[1:10]), {"st_rdev": 0})
 
-    monkeypatch.setattr(rootfs.os, "lstat", as_whiteout)
+    monkeypatch.setattr(layer_view.os, "lstat", as_whiteout)
     rootfs._known.clear()
     assert "etc/hosts" in completed(layers, layout)
 
@@ -74,7 +74,7 @@ def test_what_is_below_an_opaque_directory_lacks(layers, layout, monkeypatch):
     for layer in (top, bottom):
         (layer / "etc").mkdir()
     (bottom / "etc/hosts").touch()
-    monkeypatch.setattr(rootfs, "_is_opaque", lambda place: place == f"{top}/etc")
+    monkeypatch.setattr(layer_view, "is_opaque", lambda place, mark: place == f"{top}/etc")
     assert "etc/hosts" in completed(layers, layout)
 
 

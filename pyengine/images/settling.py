@@ -1,0 +1,157 @@
+"""Layers that containers wrote become blobs: what leaves has to be an archive, with its digest.
+
+A layer that was a container's has a diff id of chance, since to know the true one it would have
+to be packed (decision 0026). It is packed when it leaves, and the image is another from then on:
+its configuration has to name the true one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from attrs import evolve
+
+from pyengine.errors import InvalidContent, KernelError
+from pyengine.images.catalog import Images
+from pyengine.images.content import Content
+from pyengine.images.deflating import MEDIA_TYPES, deflater
+from pyengine.model import media_types
+from pyengine.model.content import Descriptor, Manifest, parse, print_manifest
+from pyengine.model.image_config import ImageFile, chain_ids, print_config
+from pyengine.model.image_config import parse as parse_config
+from pyengine.model.reference import Reference
+from pyengine.store.image_names import Named
+from pyengine.store.pins import Hold
+
+_PIECE = 1 << 20
+
+
+def chance_diff_id() -> str:
+    """A diff id for a layer that nobody has packed yet."""
+    return f"sha256:{hashlib.sha256(os.urandom(32)).hexdigest()}"
+
+
+def read_image(content: Content, named: Named) -> tuple[Manifest, ImageFile]:
+    """Manifest and configuration of an image. Raises `StoreError`, `InvalidContent`."""
+    limits = content.limits
+    manifest = parse(content.blobs.read(named.manifest, limits.manifest_bytes))
+    if not isinstance(manifest, Manifest):
+        raise InvalidContent("manifest", "it is an index of several", digest=named.manifest)
+    return manifest, parse_config(content.blobs.read(named.config, limits.config_bytes))
+
+
+def settle(
+    images: Images, named: Named, hold: Hold, *, compression: str = "gzip", level: int | None = None
+) -> Named:
+    """The same image with a blob for each layer, as *named* is from now on; *hold* keeps them.
+
+    Layers without one are packed and compressed. Raises `InvalidRequest`, `StoreError`, `NoSpace`.
+    """
+    deflater(compression, level)  # a bad wish is told before anything is done
+    content = images.content
+    manifest, image = read_image(content, named)
+    hold.add(named.target.digest, named.manifest, named.config)
+    hold.add(*(layer.digest for layer in manifest.layers))
+    if all(content.blobs.has(layer.digest) for layer in manifest.layers):
+        return named
+    layers, diff_ids = [], []
+    for layer, diff_id, chain_id in zip(
+        manifest.layers, image.diff_ids, chain_ids(image.diff_ids), strict=True
+    ):
+        if content.blobs.has(layer.digest):
+            layers.append(layer)
+            diff_ids.append(diff_id)
+        else:
+            made, true = _pack(content, chain_id, compression, level)
+            hold.add(made.digest)
+            layers.append(made)
+            diff_ids.append(true)
+    return _renew(images, named, hold, evolve(image, diff_ids=tuple(diff_ids)), layers)
+
+
+def _renew(
+    images: Images, named: Named, hold: Hold, image: ImageFile, layers: list[Descriptor]
+) -> Named:
+    blobs = images.content.blobs
+    data = print_config(image)
+    config = Descriptor(media_types.OCI_CONFIG, blobs.put(data), len(data))
+    printed = print_manifest(config, layers)
+    hold.add(config.digest, blobs.put(printed))
+    manifest = parse(printed)
+    assert isinstance(manifest, Manifest)
+    reference = Reference.parse(named.reference) if named.reference else None
+    return images.add(reference, manifest.descriptor, manifest, named.platform)
+
+
+def _pack(
+    content: Content, chain_id: str, compression: str, level: int | None
+) -> tuple[Descriptor, str]:
+    """A layer as a blob, and its true diff id."""
+    hashed, made = hashlib.sha256(), deflater(compression, level)
+    size = 0
+    with content.blobs.draft() as draft:
+
+        def write(piece: bytes) -> int:
+            draft.write(piece)
+            return len(piece)
+
+        with packed(content.layers.directory(chain_id)) as pieces:
+            for data in pieces:
+                hashed.update(data)
+                size += write(made.compress(data))
+        size += write(made.flush())
+        digest = draft.commit()
+    return Descriptor(MEDIA_TYPES[compression], digest, size), f"sha256:{hashed.hexdigest()}"
+
+
+@contextmanager
+def packed(path: str) -> Iterator[Iterator[bytes]]:
+    """The pieces of an archive of a layer's directory, which is made while they are taken.
+
+    Raises `InvalidContent` for what no archive can hold, and `KernelError`.
+    """
+    read, write = os.pipe2(os.O_CLOEXEC)
+    packer = _Packer(path, write)
+    packer.start()
+    try:
+        with os.fdopen(read, "rb", buffering=0) as pipe:
+            yield iter(lambda: pipe.read(_PIECE), b"")
+    finally:
+        packer.join()  # whoever takes no more has closed the pipe: it ends
+    packer.finish()
+
+
+class _Packer(threading.Thread):
+    """Writes a layer as a tar archive into a pipe, which it closes."""
+
+    def __init__(self, path: str, out: int) -> None:
+        super().__init__(name="pack", daemon=True)
+        self._path = path
+        self._out = out
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        from pyengine.linux.native_layers import pack
+
+        try:
+            directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                pack(directory, self._out, user_xattrs=os.geteuid() != 0)
+            finally:
+                os.close(directory)
+        except Exception as error:  # noqa: BLE001  # told by `finish`
+            self._error = error
+        finally:
+            os.close(self._out)
+
+    def finish(self) -> None:
+        """Wait for its end. Raises what went wrong."""
+        self.join()
+        if isinstance(self._error, OSError) and not isinstance(self._error, KernelError):
+            raise KernelError(self._error.errno or 0, f"pack {self._path}") from self._error
+        if self._error is not None:
+            raise self._error
