@@ -143,9 +143,9 @@ class Images:
     def _let_be(self, named: Named) -> None:
         """Write *named*; what had the name before keeps one, by its digest, or by its id."""
         before = self.names.find(named.reference) if named.reference else None
-        self.names.write(named)
         if before is not None and before.target.digest != named.target.digest:
-            self._keep(before)
+            self._keep(before)  # first, or a kill in between would lose it
+        self.names.write(named)
         if named.reference:
             self.names.drop(evolve(named, reference=""))
 
@@ -154,7 +154,7 @@ class Images:
             by_digest = f"{lookup.repository_of(before)}@{before.target.digest}"
             if self.names.find(by_digest) is None:
                 self.names.write(evolve(before, reference=by_digest))
-        elif not self.of_id(before.config):
+        elif self.of_id(before.config) == [before]:
             self.names.write(evolve(before, reference="", pulled=False))
 
     def remove(self, text: str, *, force: bool = False) -> Removed:

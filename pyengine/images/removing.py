@@ -32,13 +32,14 @@ def _by_name(names: list[Named], found: Named, force: bool, users: list[ImageUse
         why += f" - container {user} is using its referenced image {short}"
         raise InUse("image", _shown(found), tuple(use.container for use in users), why)
     dropped = [found]
-    left = [named for named in names if named != found]
+    left = [named for named in names if named != found and named.reference]
     if not any(is_tag(named) and repository_of(named) == repository_of(found) for named in left):
         # what is left in that repository is by digest: nobody gave it
         dropped += [named for named in left if repository_of(named) == repository_of(found)]
-    running = any(use.is_running for use in users)
-    if running and len(dropped) == len(names):
-        return tuple(dropped), (evolve(found, reference="", pulled=False),)
+    if not left or set(left) <= set(dropped):
+        if any(use.is_running for use in users):
+            return tuple(dropped), (evolve(found, reference="", pulled=False),)
+        dropped += [named for named in names if not named.reference]
     return tuple(dropped), ()
 
 

@@ -12,9 +12,12 @@ import shutil
 
 import pytest
 from support import faults
+from support.images import content_in
 from support.stores import Machine
 
 import pyengine
+from pyengine.images.catalog import Images
+from pyengine.images.mending import look
 from pyengine.model import digests
 from pyengine.store.blobs import Blobs
 from pyengine.store.layers import Layers
@@ -32,6 +35,7 @@ CHAIN = "sha256:" + "a" * 64
 
 PREAMBLE = f"""
 import os, sys
+from support.images import content_in
 from support.stores import Machine
 from pyengine.store.blobs import Blobs
 from pyengine.store.layers import LayerRecord, Layers
@@ -71,6 +75,38 @@ def remove():
     blobs.remove(DIGEST)
 """
 
+IMAGES = """
+from support.images import HERE, content_in, make_image, store_blobs, tar_of
+from pyengine.images.catalog import Images
+from pyengine.images.mending import look
+from pyengine.images.unpacking import layer_plans, unpack
+from pyengine.model.image_config import parse
+from pyengine.model.reference import Reference
+content = content_in(os.path.dirname(sys.argv[1]))
+images = Images(content)
+base = tar_of({"base": b"b" * 5000})
+one = make_image([base, tar_of({"one": b"1" * 3000})])
+two = make_image([base, tar_of({"two": b"2" * 3000})])
+
+def have(image, name, pulled=False):
+    store_blobs(content, image)
+    unpack(content, layer_plans(image.manifest, parse(image.config)))
+    images.add(Reference.parse(name), image.target, image.manifest, HERE, pulled=pulled)
+
+def gone(name):
+    from pyengine.errors import ImageNotFound
+    try:
+        images.remove(name)
+    except ImageNotFound:
+        pass
+
+def spoil():
+    have(one, "one"); have(two, "two")
+    top = layer_plans(one.manifest, parse(one.config))[1].chain_id
+    os.truncate(layers.directory(top) + "/tar", 0)
+    os.truncate(blobs.path(two.manifest.layers[1].digest), 5)
+"""
+
 MARKED = """
 for mark, code in ((sys.argv[3], sys.argv[2]), (sys.argv[4], "")):
     try:
@@ -83,10 +119,21 @@ EPISODES = {
     "fetch": ("", "fetch()"),
     "put": ("", "blobs.put(DATA)"),
     "unpack": ("", "unpack()"),
-    "unpack after a boot": ("fetch(); unpack(); os.unlink(layers.home(CHAIN) + '/durable')",
-                            "unpack_again()"),
+    "unpack after a boot": (
+        "fetch(); unpack(); os.unlink(layers.home(CHAIN) + '/durable')",
+        "unpack_again()",
+    ),
     "pin": ("fetch()", "pin()"),
     "remove": ("fetch(); unpack()", "remove()"),
+}
+
+EPISODES_OF_IMAGES = {
+    "first name": ("", "have(one, 'one')"),
+    "move a name": ("have(one, 'name'); have(two, 'two')", "images.tag('two', 'name')"),
+    "move a pulled name": ("have(one, 'name', True)", "have(two, 'name', True)"),
+    "remove": ("have(one, 'one'); have(two, 'two')", "gone('one')"),
+    "prune": ("have(one, 'name'); have(two, 'name')", "images.prune()"),
+    "check": ("spoil()", "look(images)"),
 }  # fmt: skip
 
 
@@ -97,12 +144,12 @@ def victims_find_the_package(monkeypatch):
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
 
-def lived(root, before, code, kill_at=None):
+def lived(root, before, code, kill_at=None, preamble=PREAMBLE):
     def interesting(call):
         return any(path.startswith(root) for path in call.paths())
 
     return faults.run_until(
-        f"{PREAMBLE}\n{before}\n{MARKED}",
+        f"{preamble}\n{before}\n{MARKED}",
         root,
         code,
         faults.BEGIN,
@@ -150,3 +197,39 @@ def test_a_store_is_whole_wherever_its_user_was_killed(tmp_path, episode):
         assert again.exit_code == 0, f"after {death.killed_at}: {again.said}"
         assert_whole(root)
         assert leftovers(root) == [], death.killed_at
+
+
+def images_in(root):
+    return Images(content_in(os.path.dirname(root)))
+
+
+def assert_images_whole(root):
+    """Every name means an image of which all is there."""
+    images = images_in(root)
+    for named in images.names.all():
+        reached = images.reach.of_name(named)
+        assert reached.is_final
+        for digest in reached.blobs:
+            assert images.content.blobs.verify(digest)
+        assert all(images.content.layers.find(one) for one in reached.layers)
+
+
+@pytest.mark.parametrize("episode", EPISODES_OF_IMAGES)
+def test_every_name_means_a_whole_image_wherever_somebody_was_killed(tmp_path, episode):
+    before, code = EPISODES_OF_IMAGES[episode]
+    root, preamble = str(tmp_path / "root"), f"{PREAMBLE}\n{IMAGES}"
+    calls = lived(root, before, code, preamble=preamble).calls
+    assert len(calls) > 2
+    expected = sorted((one.reference, one.config) for one in images_in(root).names.all())
+    for number in range(len(calls)):
+        shutil.rmtree(root)
+        death = lived(root, before, code, kill_at=number, preamble=preamble)
+        assert death.killed_at is not None, death.said
+        if episode != "check":
+            assert_images_whole(root)
+        again = lived(root, "", code, preamble=preamble)
+        assert again.exit_code == 0, f"after {death.killed_at}: {again.said}"
+        images = images_in(root)
+        assert sorted((one.reference, one.config) for one in images.names.all()) == expected
+        images.sweep()
+        assert [one for one in look(images) if one.kind != "missing blob"] == []

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import define, field, frozen
 
@@ -51,9 +51,11 @@ class MadeImage:
 
 
 def make_image(
-    tars: Iterable[bytes], labels: Mapping[str, str] | None = None, compress=gzip.compress
+    tars: Iterable[bytes],
+    labels: Mapping[str, str] | None = None,
+    compress: Callable[[bytes], bytes] = lambda tar: gzip.compress(tar, mtime=0),
 ) -> MadeImage:
-    """An image of these layers, in memory."""
+    """An image of these layers, in memory, the same each time."""
     tars = tuple(tars)
     blobs = tuple(compress(tar) for tar in tars)
     config = json.dumps(

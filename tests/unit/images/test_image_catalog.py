@@ -294,6 +294,14 @@ def test_the_last_tag_of_a_repository_takes_its_digests_along(images):
     assert images.find("other").config == ONE.id
 
 
+def test_the_last_name_takes_along_what_a_killed_process_noted_without_one(images):
+    named = have(images, ONE, "one")
+    with images.names.changing():
+        images.names.write(evolve(named, reference=""))
+    images.remove("one")
+    assert (shown(images), blobs(images)) == ([], set())
+
+
 def test_an_image_of_a_running_container_stays_even_with_force(images, uses):
     have(images, ONE, "one")
     uses.append(ImageUse("c" * 64, ONE.id, is_running=True))
