@@ -84,7 +84,11 @@ def few_processes(engine, number):
 # --- using up (line 11) ---
 
 BOMBS = {
-    "processes": ("bomb() { bomb | bomb & }; echo ready; bomb; while :; do :; done", {"pids": 60}),
+    # a shell that cannot fork any more leaves: the first one forks once, while it still can
+    "processes": (
+        "bomb() { bomb | bomb & }; echo ready; (bomb) & while :; do :; done",
+        {"pids": 60},
+    ),
     "memory": (
         "echo ready; while :; do (busybox tail /dev/zero) 2>/dev/null; done",
         {"memory": "16m"},
