@@ -54,7 +54,7 @@ def pytest_runtest_makereport(
         return report
     mark = item.get_closest_marker("root_only")
     if mark is not None:
-        return _of_root_only(report, mark)
+        return of_root_only(report, mark)
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, Unsupported):
         feature = explanation(item.config.stash[_FOUND], error)
@@ -67,7 +67,7 @@ def pytest_runtest_makereport(
     return report
 
 
-def _of_root_only(report: pytest.TestReport, mark: pytest.Mark) -> pytest.TestReport:
+def of_root_only(report: pytest.TestReport, mark: pytest.Mark) -> pytest.TestReport:
     if report.failed:
         _say(report, "root's", str(mark.args[0]))
     elif report.when == "call":
