@@ -244,7 +244,8 @@ STUBBORN = {
 def test_who_will_not_end_is_ended(engine, image, survivors, kind, init):
     container = started(engine, image, STUBBORN[kind], init=init, **few_processes(engine, 100))
     container.stop(timeout=0.1)
-    assert container.wait(timeout=60).exit_code in (137, 143)
+    # 2: it could not start another one, and left
+    assert container.wait(timeout=60).exit_code in (2, 137, 143)
     assert str(container.status) == "exited"
     assert survivors("sleep 4711") == []
     container.remove()

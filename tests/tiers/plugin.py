@@ -17,6 +17,7 @@ import pytest
 import pyengine
 from pyengine import Capabilities, Feature, Unsupported
 
+_WHOLE = "PYENGINE_TIER_WHOLE"
 _FOUND = pytest.StashKey[Capabilities]()
 _REFUSED = pytest.StashKey["collections.Counter[str]"]()
 _PROBED = pytest.StashKey[set[str]]()
@@ -95,11 +96,12 @@ def pytest_terminal_summary(
     """What this tier cannot do: how many tests met each feature that is not there, and why."""
     found, refused = config.stash[_FOUND], config.stash[_REFUSED]
     terminalreporter.section(f"what tier {found.tier} cannot do")
+    lacks = "NO EVIDENCE" if _WHOLE in os.environ else "not asked for"
     for feature in found.missing:
         number, name = refused[feature.name], feature.name
         how = "asked for" if name in config.stash[_PROBED] else "" if feature.options else "tried"
-        met = f"{number} tests" if number else how or "NO EVIDENCE"
-        terminalreporter.write_line(f"{name:<16}{met:>12}  {feature.why}")
+        met = f"{number} tests" if number else how or lacks
+        terminalreporter.write_line(f"{name:<16}{met:>13}  {feature.why}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -107,5 +109,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     stash = session.config.stash
     claimed = {feature.name for feature in stash[_FOUND].missing if feature.options}
     met = stash[_PROBED] | stash[_REFUSED].keys()
-    if "PYENGINE_TIER_WHOLE" in os.environ and claimed - met:
+    if _WHOLE in os.environ and claimed - met:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
