@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import lzma
 import os
 import tarfile
 
@@ -11,11 +13,12 @@ from attrs import evolve
 from support.images import HERE, make_image, store_blobs, tar_of
 from support.stores import layout_in, spawn
 
+from pyengine.images import zstandard
 from pyengine.images.catalog import Images
 from pyengine.images.content import Content
 from pyengine.images.mending import look
 from pyengine.images.unpacking import layer_plans, unpack
-from pyengine.model import image_config
+from pyengine.model import digests, image_config
 from pyengine.model.reference import Reference
 
 pytestmark = pytest.mark.kernel
@@ -200,3 +203,40 @@ def test_a_bomb_leaves_nothing_of_itself(tmp_path):
     with pytest.raises(InvalidContent, match="taken for a bomb"):
         unpack(content, layer_plans(image.manifest, image_config.parse(image.config)))
     assert os.listdir(content.layout.unpacked) == []
+
+
+GREEDY = """
+import resource, sys
+from support.stores import layout_in
+from pyengine.images.content import Content
+from pyengine.images.unpacking import LayerPlan, unpack
+content = Content.at(layout_in(sys.argv[1]))
+plans = [LayerPlan(*text.split(",")[:4], 0) for text in sys.argv[2:]]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+unpack(content, plans)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "xz"])
+def test_large_layers_are_unpacked_in_little_memory(tmp_path, kind):
+    compress = {
+        "gzip": lambda tar: gzip.compress(tar, 1, mtime=0),
+        "zstd": _zstd,
+        "xz": lambda tar: lzma.compress(tar, preset=1),
+    }[kind]
+    content = Content.at(layout_in(tmp_path))
+    plans = []
+    for number in range(3):
+        tar = tar_of({f"zeros{number}": bytes(100 << 20), "noise": os.urandom(4 << 20)})
+        blob, diff_id = content.blobs.put(compress(tar)), digests.of(tar)
+        plans.append(f"{diff_id},{diff_id},,{blob}")
+    with spawn(GREEDY, str(tmp_path), *plans) as greedy:
+        grown = int(greedy.communicate(timeout=200)[0])
+    assert grown < 64 << 10  # KiB, as getrusage(2) has it
+    assert all(content.layers.find(plan.partition(",")[0]) for plan in plans)
+
+
+def _zstd(tar):
+    compressor = zstandard.compressor(3)
+    return compressor.compress(tar) + compressor.flush()
