@@ -65,7 +65,7 @@ class Images:
         Who makes a container of it writes down that it does so before that. It counts as used
         now: see `gc`.
         """
-        if True:
+        with locks.shared(self.content.layout.engine_lock):
             named = self.find(text)
             self.names.touch(named)
             yield named
