@@ -94,7 +94,9 @@ class Authenticator:
             for challenge in challenges:
                 if challenge.scheme == scheme:
                     return challenge
-        names = ", ".join(sorted({one.scheme for one in challenges})) or "nothing"
+        names = ", ".join(sorted({one.scheme for one in challenges}))
+        if not names:
+            raise self._unauthorized("it refuses, and does not say what it wants")
         raise self._unauthorized(f"it wants {names}, which we do not know")
 
     def _unauthorized(self, why: str) -> Unauthorized:

@@ -60,7 +60,7 @@ class Watch:
         self._until = time.monotonic() + patience.connect + patience.headers
         self._is_in_headers = True
         self._budget = _HEADERS
-        self._window = (0.0, 0)  # since when, how many bytes
+        self._waited, self._came = 0.0, 0  # of the body: seconds, bytes
         self._sock: socket.socket | None = None
         self._is_stopped = False
         self.peer_is_loopback = False
@@ -108,8 +108,11 @@ class Watch:
         wait = min(self._patience.silence, self._left())
         return min(wait, self._until - time.monotonic()) if self._is_in_headers else wait
 
-    def got(self, count: int) -> None:
-        """*count* bytes have come. Raises `Refused` for too many, or too slow ones."""
+    def got(self, count: int, seconds: float) -> None:
+        """*count* bytes have come, after so many *seconds*.
+
+        Raises `Refused` for too many, or too slow ones.
+        """
         self.check()
         self._budget -= count
         if self._budget < 0:
@@ -117,20 +120,17 @@ class Watch:
             raise Refused(f"it floods us with {what}", can_retry=False)
         if self._is_in_headers:
             return
-        since, before = self._window
-        now = time.monotonic()
-        if now - since < _WINDOW:
-            self._window = (since, before + count)
+        self._waited, self._came = self._waited + seconds, self._came + count
+        if self._waited < _WINDOW:
             return
-        if since and (before + count) / (now - since) < self._patience.slowest:
+        if self._came / self._waited < self._patience.slowest:
             raise Refused(f"it sends less than {self._patience.slowest:g} bytes a second")
-        self._window = (now, 0)
+        self._waited, self._came = 0.0, 0
 
     def headers_came(self) -> None:
         """From here on it is the body; see `expect`."""
         self._is_in_headers = False
         self._budget = _SLACK
-        self._window = (time.monotonic(), 0)
 
     def expect(self, size: int) -> None:
         """The body may have *size* bytes, and its framing as many."""
@@ -163,8 +163,9 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         self._sock.settimeout(self._watch.next_wait())
+        began = time.monotonic()
         count: int = self._raw.readinto(buffer)
-        self._watch.got(count)
+        self._watch.got(count, time.monotonic() - began)
         return count
 
     def close(self) -> None:

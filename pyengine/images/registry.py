@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -25,22 +24,13 @@ from pyengine.images.servers import Means, Server, may_be_over
 from pyengine.images.urls import Url
 from pyengine.images.wire import Reply, WireError
 from pyengine.model import digests
+from pyengine.model.media_types import ACCEPT, SCHEMA_1
 
 T = TypeVar("T")
 OnRetry = Callable[[str], object]
 
-ACCEPTED = ", ".join(
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-        # asked for last, to be told apart from what is no image at all
-        "application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.1",
-        "application/json;q=0.1",
-        "*/*;q=0.05",
-    )
-)
+# what is no image is asked for last, to be told apart from what is not there
+ACCEPTED = ", ".join((*ACCEPT, *(f"{one};q=0.1" for one in sorted(SCHEMA_1)), "*/*;q=0.05"))
 _MUCH = 1 << 20  # bytes after which a blob that breaks off has made progress
 _MOST_TAGS = 100_000
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
@@ -176,6 +166,8 @@ class Repository:
                 error = server.failure(wrong, doing, self.image, digest)
             except RegistryError as wrong:
                 error = wrong
+                error.image, error.digest = error.image or self.image, error.digest or digest
+            self.means.check(f"pulling {self.image}")
             if len(servers) > 1:
                 self._failed.add(servers.pop(0))
                 continue
@@ -260,8 +252,7 @@ class Repository:
             said = _digest_header(reply)
         digest = reference if ":" in reference else said or digests.of(data)
         for wanted in {digest, said} - {""}:
-            algorithm, _, hexadecimal = wanted.partition(":")
-            if hashlib.new(algorithm, data).hexdigest() != hexadecimal:
+            if not digests.verify(data, wanted):
                 why = f"{doing}: what came is not {wanted}"
                 raise DigestMismatch(server.host, why, self.image, wanted)
         media_type = reply.headers.get("Content-Type", "").partition(";")[0].strip()

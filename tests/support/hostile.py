@@ -287,24 +287,24 @@ def hostile_server(upstream: int = 0, tls: ssl.SSLContext | None = None) -> Iter
 
 
 def cut_after(count: int) -> Action:
-    """Answer as the server behind, but break the connection after *count* bytes of the body."""
+    """Answer as the server behind, but break off after *count* bytes, or before the last one."""
 
     def cut(exchange: Exchange) -> None:
         answer = exchange.ask()
         exchange.head(answer.status, answer.headers)
-        exchange.raw(answer.body[:count])
+        exchange.raw(answer.body[: min(count, len(answer.body) - 1)])
         exchange.cut()
 
     return cut
 
 
 def stall_after(count: int) -> Action:
-    """Answer as the server behind, but say nothing more after *count* bytes of the body."""
+    """Answer as the server behind, but fall silent after *count* bytes, or before the last one."""
 
     def stall(exchange: Exchange) -> None:
         answer = exchange.ask()
         exchange.head(answer.status, answer.headers)
-        exchange.raw(answer.body[:count])
+        exchange.raw(answer.body[: min(count, len(answer.body) - 1)])
         exchange.stall()
 
     return stall
