@@ -18,7 +18,7 @@ Waiting = Callable[[], object]
 """Called now and then while somebody waits; what it raises ends the waiting."""
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_FIRST, _LONGEST = 0.002, 0.05  # seconds between two questions
+_FIRST, _LONGEST = 0.001, 0.01  # seconds between two questions
 
 
 def acquire(path: str, waiting: Waiting | None = None, *, shared: bool = False) -> int:
