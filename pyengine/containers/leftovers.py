@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,17 @@ from pyengine.model.record import ContainerRecord
 from pyengine.model.state import LIVELY, ContainerState
 from pyengine.store import leases, owners, records
 from pyengine.store.layout import STEADY, Layout
+
+ABANDONED = 60.0
+"""Seconds after which what was being made is nobody's any more."""
+
+
+def age(path: str) -> float:
+    """Seconds since something was made at *path*, or in it; none where nothing is there."""
+    try:
+        return time.time() - os.lstat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def sweep_names(layout: Layout) -> None:
@@ -66,14 +78,31 @@ def sweep_cgroups(
     """
     for container_id in hierarchy.in_level(STEADY):
         home = layout.home(STEADY, container_id)
-        if container_id in lively or len(container_id) != 64 or not os.path.isdir(home.path):
-            continue  # or it is another root's
+        if container_id in lively or len(container_id) != 64:
+            continue
+        if not os.path.isdir(home.path):
+            _end_old_cgroup(hierarchy, container_id)
+            continue
         with _tried(home.path) as is_ours:  # or it may be starting just now
             if is_ours and not _is_lively(home.state):
                 try:
                     end_cgroup(hierarchy, container_id, "", STEADY)
                 except KernelError as error:
                     warn("left for later: %s", error)
+
+
+def _end_old_cgroup(hierarchy: Hierarchy, container_id: str) -> None:
+    """Remove one that is no container's of this root, but may be another's who starts it now.
+
+    Where it was removed at its end, and its cgroup could not be, nothing else remembers that.
+    """
+    cgroup = Cgroup.open(hierarchy, container_id, "", STEADY)
+    found = [path for path in (cgroup.v2_path, *cgroup.v1_paths.values()) if path is not None]
+    if not found or min(map(age, found)) < ABANDONED:
+        return
+    with suppress(KernelError):  # another process is quicker, or the next opener tries again
+        if not cgroup.is_populated():
+            cgroup.remove(timeout=0)
 
 
 def end_cgroup(hierarchy: Hierarchy, container_id: str, parent: str, level: str = "") -> None:

@@ -24,6 +24,8 @@ a cgroup of one of ``none`` that does not run   its keeper was killed at startin
                                                 it, or could not remove it          what is refused
                                                                                     is logged, and
                                                                                     tried next time
+an empty cgroup of none whose container is in   its container was removed before    it goes with age
+no directory of this root                       it, or it is another root's
 a desk's socket whose owner is gone             its process was killed              removed
 a keeper's name where no desk is                it was killed                       removed, unless
                                                                                     one is starting
@@ -53,6 +55,7 @@ from typing import Protocol
 from attrs import evolve
 
 from pyengine.containers import leftovers
+from pyengine.containers.leftovers import ABANDONED, age
 from pyengine.containers.removing import remove_patiently, remove_tree
 from pyengine.errors import EngineError, KernelError, StoreError
 from pyengine.linux.cgroup import Cgroup, Hierarchy
@@ -74,9 +77,6 @@ UNWATCHED = "its watcher was killed"
 
 _OTHERS = 5.0
 """Seconds to wait for another who buries the same."""
-
-_ABANDONED = 60.0
-"""Seconds after which a directory that was being made is nobody's any more."""
 
 
 class Tell(Protocol):
@@ -230,7 +230,7 @@ def settle(
 
 def _remove_half_made(layout: Layout, container_id: str) -> None:
     path = layout.home(STEADY, container_id).path
-    if _age(path) < _ABANDONED:
+    if age(path) < ABANDONED:
         return
     parent = os.open(f"{layout.owners}/{STEADY}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -245,7 +245,7 @@ def _sweep_hidden(layout: Layout, hierarchy: Hierarchy, tell: Tell) -> None:
         name
         for name in os.listdir(layout.owners)
         if name.startswith(owners.DEAD)
-        or (name.startswith(owners.STAGED) and _age(f"{layout.owners}/{name}") > _ABANDONED)
+        or (name.startswith(owners.STAGED) and age(f"{layout.owners}/{name}") > ABANDONED)
     ]
     for name in found:
         try:
@@ -269,7 +269,7 @@ def _sweep_levels(hierarchy: Hierarchy) -> None:
 def _sweep_layers(layout: Layout) -> None:
     """Layers that were being made when their maker was killed."""
     for name in os.listdir(layout.layers):
-        if "." in name and _age(f"{layout.layers}/{name}") > _ABANDONED:
+        if "." in name and age(f"{layout.layers}/{name}") > ABANDONED:
             _remove(layout.layers, name)
 
 
@@ -317,10 +317,3 @@ def _at_desks(layout: Layout, suffix: str) -> list[str]:
     except FileNotFoundError:
         return []
     return [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
-
-
-def _age(path: str) -> float:
-    try:
-        return time.time() - os.lstat(path).st_mtime
-    except FileNotFoundError:
-        return 0.0

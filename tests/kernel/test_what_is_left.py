@@ -9,7 +9,7 @@ import pytest
 from order import assert_order, cgroups
 from strangers import Stranger
 from support import faults
-from support.keepers import keeper_of, kill_keeper
+from support.keepers import end_keeper, keeper_of, kill_keeper
 from test_failing_calls import TELLS, error_of
 from test_faults import EPISODES, PROGRAM, needs_of
 from tries import in_root
@@ -59,6 +59,37 @@ def test_a_cgroup_that_was_left_keeps_no_container_from_starting_or_going(root, 
         leave_cgroup(one.id, parent)
         one.remove()
         assert not has_cgroup(one.id, parent)
+
+
+def grow_old(container_id):
+    """Have its cgroups be an hour old."""
+    found = Cgroup.open(Hierarchy.probe(), container_id)
+    for path in {found.v2_path, *found.v1_paths.values()} - {None}:
+        made = os.stat(path).st_mtime - 3600
+        os.utime(path, (made, made))
+
+
+def test_an_old_cgroup_whose_container_is_in_no_root_is_removed_by_any_opener(root):
+    one = "0a" * 32
+    leave_cgroup(one)
+    with pyengine.Engine(root) as engine:
+        engine.containers.list()
+        assert has_cgroup(one)  # another root's may be starting just now
+    grow_old(one)
+    with pyengine.Engine(root) as engine:
+        engine.containers.list()
+        assert not has_cgroup(one)
+
+
+def test_an_old_cgroup_in_which_a_program_of_another_root_runs_stays(tmp_path, image):
+    with pyengine.Engine(f"{tmp_path}/one") as engine:
+        one = engine.start(image, ["sleep", "600"], owner="none")
+        grow_old(one.id)
+        with pyengine.Engine(f"{tmp_path}/another") as another:
+            another.containers.list()
+        assert one.exec(["echo", "here"]).stdout == "here\n"
+        one.remove(force=True)
+    end_keeper(f"{tmp_path}/one")
 
 
 @ON_X86
