@@ -79,6 +79,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._watched: dict[int, Watched] = {}
         self._masks: dict[int, int] = {}
+        self._forgotten = 0  # how often descriptors were, whose numbers are free then
         self._companion: Watched | None = None
         self._epoll: select.epoll | None = None
         self._wake = -1
@@ -120,6 +121,7 @@ class Supervisor:
         with self._lock:
             if self._watched.pop(fd, None) is not None and self._epoll is not None:
                 self._masks.pop(fd, None)
+                self._forgotten += 1
                 self._epoll.unregister(fd)
 
     def resume(self, fd: int) -> None:
@@ -165,8 +167,11 @@ class Supervisor:
 
     def _serve(self, epoll: select.epoll) -> None:
         while self._thread is not None:
+            forgotten = self._forgotten
             for fd, _ in epoll.poll(maxevents=64):
                 with self._lock:  # who is being taken on is told nothing before all of it is
+                    if self._forgotten != forgotten:
+                        break  # the number may be another's by now; what is true is told again
                     watched = self._watched.get(fd)
                 if watched is None:
                     continue
@@ -183,6 +188,7 @@ class Supervisor:
         elif answer == DROP:
             with self._lock:
                 del self._watched[fd], self._masks[fd]
+                self._forgotten += 1
                 epoll.unregister(fd)
             os.close(fd)
         elif answer == PAUSE:
@@ -192,6 +198,7 @@ class Supervisor:
 
     def _forget(self, epoll: select.epoll, watched: Watched) -> None:
         with self._lock:
+            self._forgotten += 1
             for fd, _ in watched.interests():
                 if self._watched.pop(fd, None) is not None:
                     self._masks.pop(fd, None)

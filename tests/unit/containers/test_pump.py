@@ -160,6 +160,70 @@ def test_trouble_with_one_program_is_not_that_of_the_others(monkeypatch):
     assert isinstance(told[0].exc_value, RuntimeError)
 
 
+class Two:
+    """Two descriptors, the first of which that has something ends it; *at_end* gets the other."""
+
+    def __init__(self, fds, at_end):
+        self.fds = fds
+        self.at_end = at_end
+        self.is_over = False
+
+    def interests(self):
+        return [(fd, select.POLLIN) for fd in self.fds]
+
+    def ready(self, fd):
+        self.is_over = True
+        self.other = next((one for one in self.fds if one != fd), fd)
+        return KEEP
+
+    def is_paused(self, fd):
+        return False
+
+    def finish(self):
+        self.at_end(self.other)
+
+
+class One(Two):
+    """It notes whether there was something to read when it was told so."""
+
+    def __init__(self, fd, may_go_on=None):
+        super().__init__([fd], lambda fd: None)
+        self.may_go_on = may_go_on
+        self.told = threading.Event()
+        self.was_true = []
+
+    def ready(self, fd):
+        self.was_true.append(bool(select.select([fd], (), (), 0)[0]))
+        if self.was_true[-1]:
+            os.read(fd, 8)
+        self.told.set()
+        if self.may_go_on is not None:
+            self.may_go_on.wait(60)
+        return KEEP
+
+
+def test_who_gets_the_number_of_a_descriptor_that_is_gone_is_not_told_what_was_said_of_that():
+    supervisor = Supervisor()
+    may_go_on = threading.Event()
+    first = One(os.eventfd(1), may_go_on)
+    supervisor.watch(first)
+    assert first.told.wait(60)  # the thread is busy: the next two are told to it at once
+    nothing = os.eventfd(0)
+    later = One(nothing)
+
+    def take_its_number(fd):
+        later.fds = [os.dup2(nothing, fd)]
+        supervisor.watch(later)
+        # what is told in the next round only
+        supervisor.watch(Two([os.eventfd(1)], lambda _: os.eventfd_write(nothing, 1)))
+
+    supervisor.watch(Two([os.eventfd(1), os.eventfd(1)], take_its_number))
+    may_go_on.set()
+    assert later.told.wait(60)
+    supervisor.close()
+    assert later.was_true == [True]
+
+
 # --- inboxes ---
 
 
