@@ -7,6 +7,7 @@ import socket
 
 from pyengine.containers.desk_protocol import MESSAGE
 from pyengine.errors import InvalidRequest
+from pyengine.linux import passing
 
 FDS = 8
 """Descriptors that may come with one packet."""
@@ -44,7 +45,7 @@ def receive(line: socket.socket) -> tuple[bytes, list[int]]:
 
     Raises `OSError`, and `InvalidRequest` for one that was too long.
     """
-    data, fds, flags, _ = socket.recv_fds(line, MESSAGE, FDS, socket.MSG_CMSG_CLOEXEC)
+    data, fds, flags = passing.receive(line, MESSAGE, FDS)
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
         close(fds)
         raise InvalidRequest("packet", "a longer one", expected=f"{MESSAGE} bytes, {FDS} fds")

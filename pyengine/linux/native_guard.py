@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from pyengine._native import ffi, lib
 from pyengine.errors import KernelError
+from pyengine.linux import passing
 from pyengine.linux.native import check, program, wait
 from pyengine.linux.plan import Plan, encode
 from pyengine.linux.process import send_signal
@@ -105,7 +106,7 @@ class DeadOnesGuard:
         word = _word(_TAKE, key=key)
         assert word is not None
         self._line.send(word, socket.MSG_NOSIGNAL)
-        said, fds, _, _ = socket.recv_fds(self._line, len(word), 1, socket.MSG_CMSG_CLOEXEC)
+        said, fds, _ = passing.receive(self._line, len(word), 1)
         if len(said) != len(word):
             raise ConnectionResetError(errno.ECONNRESET, "it hung up")
         return fds[0] if fds else -1
