@@ -171,6 +171,10 @@ class Server:
                 self.auth.challenged(reply, scopes, used)
         return reply
 
+    def open_once(self, method: str, target: str) -> Reply:
+        """One request as anybody, whatever is said to it. Raises `WireError`."""
+        return self._settle(method, target, {}, "", None)
+
     def _settle(
         self, method: str, target: str | Url, headers: Mapping[str, str], used: str, body: Bodies
     ) -> Reply:

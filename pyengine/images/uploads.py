@@ -62,13 +62,14 @@ class Uploads:
         read: Read,
         *,
         sources: tuple[str, ...] = (),
+        mounted: Callable[[str], object] = lambda _: None,
         sent: Callable[[int], object] = lambda _: None,
         on_retry: OnRetry | None = None,
     ) -> How:
         """Have the blob there: it is, or comes from one of the repositories *sources*, or is sent.
 
-        *sent* is told how many bytes have arrived. What breaks off goes on where the registry
-        says that it did. Raises `RegistryError` and its others.
+        *mounted* is told which of them; *sent* how many bytes have arrived. What breaks off goes
+        on where the registry says that it did. Raises `RegistryError` and its others.
         """
         if self.has(digest):
             return "exists"
@@ -77,6 +78,7 @@ class Uploads:
         for source in sources:
             session = self._mounted(digest, source)
             if session is None:
+                mounted(source)
                 return "mounted"
         persistence = self._server.persistence(f"pushing blob {digest}", on_retry)
         while True:
@@ -90,6 +92,7 @@ class Uploads:
                 error = self._server.failure(wrong, "push the blob", repository.image, digest)
             except RegistryError as wrong:
                 error = wrong
+                error.image, error.digest = error.image or repository.image, error.digest or digest
             if not isinstance(error, RegistryUnavailable | RateLimited | DigestMismatch):
                 raise error
             persistence.failed(error)

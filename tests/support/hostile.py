@@ -201,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-_OF_ONE_HOP = {"host", "connection", "transfer-encoding", "content-length", "proxy-authorization"}
+_OF_ONE_HOP = {"connection", "transfer-encoding", "content-length", "proxy-authorization"}
 
 
 class _Server(socketserver.ThreadingTCPServer):
