@@ -15,6 +15,7 @@ from pyengine.errors import EngineError, ImageNotFound, InvalidContent, InvalidR
 from pyengine.images import lookup
 from pyengine.images.archive_layout import NAME, TAG
 from pyengine.images.catalog import Images
+from pyengine.images.settling import read_image, settle
 from pyengine.images.shelves import DOCKER, INDEX, LAYOUT, blob_name
 from pyengine.images.tar_reader import PIECE
 from pyengine.images.tar_writer import TarWriter
@@ -25,6 +26,7 @@ from pyengine.model.reference import Reference
 from pyengine.store import disk, records
 from pyengine.store.blobs import Blobs
 from pyengine.store.image_names import Named
+from pyengine.store.pins import Hold
 
 REPOSITORIES = "repositories"
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
@@ -41,10 +43,10 @@ def save(
 ) -> None:
     """Write the images that *names* mean to *destination*, a path or a stream of bytes.
 
-    What is called by an id has no name in the archive. The same images give the same bytes. A
-    file gets its name, and replaces another, when it is whole and on disk. *platform*: only
-    that one of an index; else all of it that is there. With *format* ``"docker"`` it is a
-    docker-archive only, without manifests.
+    What is called by an id has no name in the archive. Layers that a container wrote are packed.
+    The same images give the same bytes. A file gets its name, and replaces another, when it is
+    whole and on disk. *platform*: only that one of an index; else all of it that is there. With
+    *format* ``"docker"`` it is a docker-archive only, without manifests.
 
     Raises `ImageNotFound` for an unknown name and for a platform that is not there,
     `InvalidRequest`, `NoSpace`, `StoreError` also for damaged content, and `OSError` as a stream
@@ -59,6 +61,7 @@ def save(
         for text in dict.fromkeys(names):
             named, by_name = lookup.find_by(images.names, text)
             hold.add(*images.reach.of_name(named).blobs)
+            named = _settled(images, named, hold)
             plan.add(named, text, platform, by_name=by_name)
         if not plan.images:
             raise InvalidRequest("images", [], expected="at least one name or id")
@@ -67,6 +70,22 @@ def save(
                 plan.write(file)
         else:
             plan.write(destination)
+
+
+def _settled(images: Images, named: Named, hold: Hold) -> Named:
+    """*named*, with its layers packed that only a container has written so far.
+
+    What lacks of others is not made up for: it is not what a registry has by that digest.
+    """
+    blobs, layers = images.content.blobs, images.content.layers
+    manifest, image = read_image(images.content, named)
+    chain = image_config.chain_ids(image.diff_ids)
+    for layer, chain_id in zip(manifest.layers, chain, strict=False):
+        if not blobs.has(layer.digest):
+            known = layers.find(chain_id)
+            if known is not None and not known.blob:
+                return settle(images, named, hold)
+    return named
 
 
 @define

@@ -19,10 +19,13 @@ from pyengine.errors import ImageNotFound, InvalidRequest, NoSpace, StoreError
 from pyengine.images.archive_load import load
 from pyengine.images.archive_save import save
 from pyengine.images.catalog import Images
+from pyengine.images.settling import chance_diff_id
 from pyengine.model import content as model
-from pyengine.model import digests
+from pyengine.model import digests, image_config
 from pyengine.model.content import Descriptor
 from pyengine.model.platform import Platform
+from pyengine.model.reference import Reference
+from pyengine.store.layers import LayerRecord
 
 BASE = tar_of({"base": b"b" * 5000})
 ONE = make_image([BASE, tar_of({"one": b"1" * 3000})], {"kind": "one"})
@@ -287,3 +290,31 @@ def test_a_docker_archive_alone_is_what_was_asked_for(images, tmp_path):
     assert (loaded.reference, loaded.config) == ("docker.io/library/a:1", ONE.id)
     with pytest.raises(InvalidRequest, match="format"):
         saved(images, "a:1", format="zip")
+
+
+def test_a_layer_that_a_container_wrote_is_packed_when_it_is_saved(images, tmp_path):
+    base = image_config.parse(ONE.config)
+    diff_ids = (*base.diff_ids, chance_diff_id())
+    chain = image_config.chain_ids(diff_ids)
+    written = tmp_path / "first" / "root" / "written"
+    written.mkdir()
+    (written / "new").write_text("by a container")
+    images.content.layers.adopt(str(written), LayerRecord(chain[-1], diff_ids[-1], chain[-2]))
+    config = image_config.print_config(evolve(base, diff_ids=diff_ids))
+    named = Descriptor(model.media_types.OCI_CONFIG, images.content.blobs.put(config), len(config))
+    packed_later = Descriptor(model.media_types.OCI_LAYER, diff_ids[-1], 0)
+    printed = model.print_manifest(named, (*ONE.manifest.layers, packed_later))
+    images.content.blobs.put(printed)
+    manifest = model.parse(printed)
+    images.add(Reference.parse("mine:1"), manifest.descriptor, manifest, AMD)
+
+    data = saved(images, "mine:1")
+    (loaded,) = load(images_in(tmp_path / "second"), data)
+    other = images_in(tmp_path / "second")
+    image = image_config.parse(other.content.blobs.read(loaded.config, 1 << 20))
+    assert loaded.reference == "docker.io/library/mine:1"
+    assert image.diff_ids[:2] == base.diff_ids
+    assert image.diff_ids[2] != diff_ids[2]
+    packed = f"{other.content.layers.directory(image_config.chain_ids(image.diff_ids)[2])}/tar"
+    with tarfile.open(packed) as archive:
+        assert archive.extractfile("new").read() == b"by a container"
