@@ -107,6 +107,34 @@ def spoil():
     os.truncate(blobs.path(two.manifest.layers[1].digest), 5)
 """
 
+ARCHIVES = """
+from support.image_archives import Once, docker_files, layout_of, tar
+from pyengine.images.archive_load import load
+from pyengine.images.archive_sources import resolve_source
+from pyengine.images.importing import import_
+lone = make_image([tar_of({"lone": b"1" * 3000})])
+beside = os.path.dirname(sys.argv[1])
+
+def load_all():
+    load(images, Once(tar(docker_files(lone, ["lone:1"]))))
+
+def load_refused():
+    from pyengine.errors import InvalidContent
+    files = docker_files(lone, ["lone:1"])
+    files["manifest.json"] = files["manifest.json"].replace(b"layer.tar", b"other.tar")
+    try:
+        load(images, Once(tar(files)))
+    except InvalidContent:
+        pass
+
+def run_source():
+    path = beside + "/layout.tar"
+    if not os.path.exists(path):
+        with open(path, "wb") as file:
+            file.write(tar(layout_of(lone)))
+    resolve_source(images, "oci:" + path)
+"""
+
 MARKED = """
 for mark, code in ((sys.argv[3], sys.argv[2]), (sys.argv[4], "")):
     try:
@@ -134,7 +162,14 @@ EPISODES_OF_IMAGES = {
     "remove": ("have(one, 'one'); have(two, 'two')", "gone('one')"),
     "prune": ("have(one, 'name'); have(two, 'name')", "images.prune()"),
     "check": ("spoil()", "look(images)"),
+    "load": ("", "load_all()"),
+    "load what is refused": ("", "load_refused()"),
+    "run an archive": ("", "run_source()"),
+    "import": ("", "import_(images, tar_of({'sh': b's' * 9000}), 'mine:1', created=1e9)"),
 }  # fmt: skip
+
+
+SOAKED = ("load", "import")  # the others go through the same calls, and some more
 
 
 @pytest.fixture(autouse=True)
@@ -214,10 +249,16 @@ def assert_images_whole(root):
         assert all(images.content.layers.find(one) for one in reached.layers)
 
 
-@pytest.mark.parametrize("episode", EPISODES_OF_IMAGES)
+@pytest.mark.parametrize(
+    "episode",
+    [
+        pytest.param(episode, marks=[pytest.mark.soak] if episode in SOAKED else [])
+        for episode in EPISODES_OF_IMAGES
+    ],
+)
 def test_every_name_means_a_whole_image_wherever_somebody_was_killed(tmp_path, episode):
     before, code = EPISODES_OF_IMAGES[episode]
-    root, preamble = str(tmp_path / "root"), f"{PREAMBLE}\n{IMAGES}"
+    root, preamble = str(tmp_path / "root"), f"{PREAMBLE}\n{IMAGES}\n{ARCHIVES}"
     calls = lived(root, before, code, preamble=preamble).calls
     assert len(calls) > 2
     expected = sorted((one.reference, one.config) for one in images_in(root).names.all())
