@@ -67,8 +67,10 @@ if TYPE_CHECKING:
     from pyengine.model.log import LogLine
     from pyengine.model.mounting import bind, image_mount, overlay, tmpfs, volume
     from pyengine.model.mounts import Mount, MountKind, Recursion
+    from pyengine.model.printing import printable
     from pyengine.model.process_info import ProcessInfo, ProcessTable
     from pyengine.model.progress import ProgressEvent
+    from pyengine.model.reference import Reference
     from pyengine.model.result import Result
     from pyengine.model.spec import Device, DeviceRule, HealthCheck, LogConfig, Throttle, Ulimit
     from pyengine.model.state import ContainerState, ExitStatus, Status
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from pyengine.model.usage import Usage
     from pyengine.model.warning import LimitNotEnforced
     from pyengine.process import InputWriter, OutputChunk, Process
+    from pyengine.store.check import Finding
     from pyengine.version import __version__
 
 # Where each public name lives: it is imported when it is first asked for, so that importing the
@@ -106,7 +109,9 @@ _ROOMS = {
     "pyengine.model.mounting": "bind image_mount overlay tmpfs volume",
     "pyengine.model.mounts": "Mount MountKind Recursion",
     "pyengine.model.process_info": "ProcessInfo ProcessTable",
+    "pyengine.model.printing": "printable",
     "pyengine.model.progress": "ProgressEvent",
+    "pyengine.model.reference": "Reference",
     "pyengine.model.result": "Result",
     "pyengine.model.spec": "Device DeviceRule HealthCheck LogConfig Throttle Ulimit",
     "pyengine.model.state": "ContainerState ExitStatus Status",
@@ -116,6 +121,7 @@ _ROOMS = {
     "pyengine.model.usage": "Usage",
     "pyengine.model.warning": "LimitNotEnforced",
     "pyengine.process": "InputWriter OutputChunk Process",
+    "pyengine.store.check": "Finding",
     "pyengine.version": "__version__",
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}
@@ -144,6 +150,7 @@ __all__ = [
     "ExecutableNotFound",
     "ExitStatus",
     "Feature",
+    "Finding",
     "ForeignProcess",
     "Health",
     "HealthCheck",
@@ -183,6 +190,7 @@ __all__ = [
     "PruneReport",
     "RateLimited",
     "Recursion",
+    "Reference",
     "RegistryError",
     "RegistryUnavailable",
     "Removal",
@@ -208,6 +216,7 @@ __all__ = [
     "format_size",
     "image_mount",
     "overlay",
+    "printable",
     "pull",
     "run",
     "start",

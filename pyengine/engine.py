@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pyengine.model.images import DiskUsage
     from pyengine.model.options import ContainerOptions
     from pyengine.model.result import Result
+    from pyengine.store.check import Finding
 
 __all__ = ["ContainerCollection", "Engine", "PruneReport"]
 
@@ -310,6 +311,16 @@ class Engine:
         """Not in this version: raises `Unsupported`."""
         raise Unsupported(f"logging in to {registry!r}", "registries are not built yet", _IMAGES)
 
+    def logout(self, registry: str) -> bool:
+        """Forget who we are to *registry*, such as ``docker.io``; whether anything was known.
+
+        It is forgotten where docker keeps it: in its config file, or by its helper. Raises
+        `InvalidRequest` for a file that cannot be read, `StoreError`.
+        """
+        from pyengine.images.credentials import CredentialStore
+
+        return CredentialStore().erase(registry)
+
     def serve(self, address: str | None = None) -> NoReturn:
         """Not in this version: raises `Unsupported`."""
         raise Unsupported("serving the Docker API", "it is not built yet", "use this object")
@@ -343,6 +354,21 @@ class Engine:
         removed = self._house.images.gc(max_bytes, older_than)
         deleted = tuple(one.deleted for one in removed.removals if one.deleted)
         return PruneReport(deleted, removed.bytes)
+
+    def check(self, *, repair: bool = False, quick: bool = False) -> list[Finding]:
+        """Look through all images for damage, such as a disk, a power cut or a person does.
+
+        With *repair* what can be is made good from what is there, and what cannot is removed, so
+        that the next pull brings it. *quick*: neither the bytes of blobs nor the files of layers
+        are read. Containers may run meanwhile. Raises `StoreError`.
+
+        >>> [found.what for found in engine.check()]          # doctest: +SKIP
+        []
+        """
+        from pyengine.images.mending import look
+
+        self._house.enter()
+        return look(self._house.images, repair=repair, quick=quick)
 
     def info(self) -> EngineInfo:
         """What this engine and its host are (row O41)."""

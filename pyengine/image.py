@@ -33,10 +33,14 @@ class PruneReport:
 
 @frozen
 class Image:
-    """An image, held by its id, the digest of its configuration: each question is asked anew."""
+    """An image, held by its id, the digest of its configuration: each question is asked anew.
+
+    *name* is what it was loaded as, where an archive gave it one.
+    """
 
     id: str
     _house: House = field(repr=False, eq=False)
+    name: str = field(default="", eq=False)
 
     @property
     def short_id(self) -> str:
@@ -133,9 +137,12 @@ class ImageCollection:
         *,
         shared_size: bool = False,
         containers: bool = False,
+        manifests: bool = False,
     ) -> Summaries:
         """As `list`, but what a list tells of each; what takes longer where it is asked for."""
-        return _teller(self._house).listed(filters, shared_size=shared_size, containers=containers)
+        return _teller(self._house).listed(
+            filters, shared_size=shared_size, containers=containers, manifests=manifests
+        )
 
     def get(self, name_or_id: str) -> Image:
         """The image with this name, id, digest, or unique beginning of an id.
@@ -175,23 +182,26 @@ class ImageCollection:
         *reference* is a name as Docker reads it: without tag and digest it means ``latest``.
         *platform* is such as ``linux/arm64``, by default this host's. *auth* is
         ``(user, password)`` or a token; by default what `login` or docker have remembered counts.
-        *progress* is called with each `ProgressEvent`; ``"auto"`` shows it on a terminal or in a
-        notebook, `None` nowhere. With *all_tags* every tag comes; the last one's is answered.
+        *progress* is called with each `ProgressEvent`, by one thread at a time; ``"auto"`` shows
+        it on a terminal or in a notebook, ``"plain"`` as lines, `None` nowhere. With *all_tags*
+        every tag comes; the last one's is answered.
 
         Raises `InvalidRequest`, `ImageNotFound`, `RegistryError` (`Unauthorized`, `RateLimited`,
         `DigestMismatch`, `RegistryUnavailable`), `InvalidContent`, `NoSpace`, `StoreError`.
         A pull that fails leaves what came by then for the next one, and no name.
         """
         from pyengine.containers import image_sources
+        from pyengine.progress import watching
 
-        named = image_sources.pull(
-            self._house,
-            reference,
-            platform=platform or "",
-            all_tags=all_tags,
-            auth=auth,
-            progress=progress,
-        )
+        with watching(progress) as tell:
+            named = image_sources.pull(
+                self._house,
+                reference,
+                platform=platform or "",
+                all_tags=all_tags,
+                auth=auth,
+                progress=tell,
+            )
         return Image(named.config, self._house)
 
     def push(
@@ -211,16 +221,18 @@ class ImageCollection:
         Raises as `pull`.
         """
         from pyengine.containers import image_sources
+        from pyengine.progress import watching
 
-        return image_sources.push(
-            self._house,
-            reference,
-            all_tags=all_tags,
-            auth=auth,
-            compression=compression,
-            level=level,
-            progress=progress,
-        )
+        with watching(progress, pushing=True) as tell:
+            return image_sources.push(
+                self._house,
+                reference,
+                all_tags=all_tags,
+                auth=auth,
+                compression=compression,
+                level=level,
+                progress=tell,
+            )
 
     def load(
         self,
@@ -236,9 +248,11 @@ class ImageCollection:
         that is no good nothing gets a name.
         """
         from pyengine.containers import image_sources
+        from pyengine.progress import watching
 
-        loaded = image_sources.load(self._house, source, platform=platform or "", progress=progress)
-        return [Image(named.config, self._house) for named in loaded]
+        with watching(progress) as tell:
+            loaded = image_sources.load(self._house, source, platform=platform or "", progress=tell)
+        return [Image(named.config, self._house, _familiar(named.reference)) for named in loaded]
 
     def save(
         self,
@@ -331,6 +345,12 @@ class ImageCollection:
 
 def _text(image: str | Image) -> str:
     return image.id if isinstance(image, Image) else image
+
+
+def _familiar(reference: str) -> str:
+    from pyengine.model.reference import Reference
+
+    return Reference.parse(reference).familiar if reference else ""
 
 
 def _teller(house: House) -> Teller:

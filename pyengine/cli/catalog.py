@@ -7,13 +7,20 @@ from importlib import import_module
 from pyengine.cli.verb import Verb
 
 _MODULES = {
+    "committing": "commit",
     "doctor": "doctor",
     "executing": "exec",
+    "image_files": "save load import",
+    "image_listing": "images history",
+    "image_moving": "pull push",
+    "image_names": "tag rmi",
     "inspecting": "inspect diff top",
     "life": "stop restart kill pause unpause wait rename rm",
     "listing": "ps",
+    "login": "login logout",
     "logs": "logs",
     "running": "run create",
+    "searching": "search",
     "starting": "start attach",
     "stats": "stats",
     "system": "version info events",
@@ -22,13 +29,14 @@ _MODULES = {
 VERBS = {verb: module for module, verbs in _MODULES.items() for verb in verbs.split()}
 """The module of each verb."""
 
-COMMON = ("run", "exec", "ps", "logs", "stop", "rm", "inspect")
+COMMON = ("run", "exec", "ps", "logs", "stop", "rm", "inspect", "pull", "push", "images")
 """What the help shows first."""
 
 _CONTAINER = (
-    "attach create diff exec kill logs pause rename restart rm run start stats stop top unpause "
-    "update wait"
+    "attach commit create diff exec kill logs pause rename restart rm run start stats stop top "
+    "unpause update wait"
 )
+_IMAGE = "history import load pull push save tag"
 GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "container": (
         "Manage containers",
@@ -39,19 +47,36 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "prune": ("life", "prune"),
         },
     ),
+    "image": (
+        "Manage images",
+        {
+            **{verb: (VERBS[verb], verb) for verb in _IMAGE.split()},
+            "inspect": ("inspecting", "image inspect"),
+            "ls": ("image_listing", "images"),
+            "prune": ("image_names", "image prune"),
+            "rm": ("image_names", "rmi"),
+        },
+    ),
     "system": (
         "Manage the engine",
         {
-            "df": ("later", "system df"),
+            "check": ("disk", "system check"),
+            "df": ("disk", "system df"),
             "events": ("system", "events"),
             "info": ("system", "info"),
-            "prune": ("later", "system prune"),
+            "prune": ("disk", "system prune"),
         },
     ),
 }
 """What each group is for, and its verbs: the module, and the name there."""
 
-_SYNONYMS = {("container", "list"): "ls", ("container", "ps"): "ls", ("container", "remove"): "rm"}
+_SYNONYMS = {
+    ("container", "list"): "ls",
+    ("container", "ps"): "ls",
+    ("container", "remove"): "rm",
+    ("image", "list"): "ls",
+    ("image", "remove"): "rm",
+}
 
 
 def find(words: tuple[str, ...]) -> tuple[Verb, str, tuple[str, ...]] | None:

@@ -24,7 +24,7 @@ _RANGES = {
     "uint16": (0, (1 << 16) - 1),
     "uint64": (0, (1 << 64) - 1),
 }
-_SEVERAL = frozenset(("list", "map", "mount", "network", "ulimit", "filter"))
+_SEVERAL = frozenset(("list", "map", "mount", "network", "ulimit", "filter", "stringSlice"))
 _NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|[1-9][0-9]*|0)", re.ASCII)
 
 
@@ -34,9 +34,10 @@ class Flag:
 
     *kind* is docker's word for its values: ``bool`` takes none unless it comes with ``=``;
     ``list``, ``map``, ``mount``, ``network``, ``ulimit`` and ``filter`` may be given again and
-    again; ``int``, ``uint16`` and ``uint64`` are numbers; whatever else is kept as it is
-    written. *keyword* names the option of the engine that takes its value (empty: the verb has
-    a use for it). *default* is what its help shows. A *hidden* one is an old or second name.
+    again, and so may ``stringSlice``, whose values commas divide; ``int``, ``uint16`` and
+    ``uint64`` are numbers; whatever else is kept as it is written. *keyword* names the option of
+    the engine that takes its value (empty: the verb has a use for it). *default* is what its help
+    shows. A *hidden* one is an old or second name.
     """
 
     name: str
@@ -165,7 +166,8 @@ class _Reader:
     def _take(self, flag: Flag, text: str) -> None:
         if flag.is_repeatable:
             before = self.values.get(flag.name, ())
-            self.values[flag.name] = (*before, text) if isinstance(before, tuple) else (text,)
+            more = text.split(",") if flag.kind == "stringSlice" else (text,)
+            self.values[flag.name] = (*before, *more) if isinstance(before, tuple) else (*more,)
         else:
             self.values[flag.name] = self._value(flag, text)
 

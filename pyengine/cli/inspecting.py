@@ -1,10 +1,10 @@
-"""``inspect``, ``diff`` and ``top``: what there is to know of one container."""
+"""``inspect``, ``diff`` and ``top``: what there is to know of one thing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pyengine.cli.flags import Flag
 from pyengine.cli.say import STDOUT, complain, say
@@ -14,19 +14,27 @@ from pyengine.cli.template_functions import valid_json
 from pyengine.cli.template_values import FreeMap
 from pyengine.cli.terminal import is_terminal
 from pyengine.cli.verb import Call, Verb
-from pyengine.errors import ContainerNotFound, EngineError, InvalidRequest, Unsupported
+from pyengine.errors import EngineError, InvalidRequest, NotFound, Unsupported
+
+if TYPE_CHECKING:
+    from pyengine import Engine
+
+    _Looker = Callable[[Engine, str, bool], dict[str, Any]]
 
 _LATER = {
-    "image": "images are not built yet",
     "network": "networks are not built yet",
     "volume": "volumes are not built yet",
 }
-_TYPES = ("container", *_LATER, "plugin", "secret", "service", "node", "task", "config")
+_TYPES = (
+    *("container", "image", "network", "volume"),
+    *("plugin", "secret", "service", "node", "task", "config"),
+)
 
 # where people choose the keys, so that one that is not there is no mistake
 _FREE = (
     ("Config", "Labels"),
     ("Config", "ExposedPorts"),
+    ("Config", "Volumes"),
     ("HostConfig", "Annotations"),
     ("HostConfig", "LogConfig", "Config"),
     ("HostConfig", "PortBindings"),
@@ -40,23 +48,43 @@ _FREE = (
 
 
 def inspect_any(call: Call) -> int:
-    """Print what is known of each container; of other things there are none yet."""
+    """Print what is known of each container or image; of other things there are none yet."""
     kind = call.given.text("type")
     if kind in _LATER:
         raise Unsupported(f"inspect --type={kind}", _LATER[kind], "use --type=container")
-    if kind and kind != "container":
+    if kind and kind not in ("container", "image"):
         if kind not in _TYPES:
             raise InvalidRequest("type", kind, expected=", ".join(_TYPES[:4]))
         raise Unsupported(f"inspect --type={kind}", "there is no swarm", "use --type=container")
-    return _inspect(call, "container" if kind else "object")
+    if kind == "image" and call.given.is_set("size"):
+        why = "--size only counts for containers"
+        raise InvalidRequest("size", True, why=why, expected="no --type=image")
+    kinds = {"": (_container, _image), "container": (_container,), "image": (_image,)}
+    return _inspect(call, kind or "object", kinds[kind])
 
 
 def inspect_container(call: Call) -> int:
     """Print what is known of each container."""
-    return _inspect(call, "container")
+    return _inspect(call, "container", (_container,))
 
 
-def _inspect(call: Call, kind: str) -> int:
+def inspect_image(call: Call) -> int:
+    """Print what is known of each image."""
+    if call.given.text("platform"):
+        what = "image inspect --platform"
+        raise Unsupported(what, "a name has one image here", "name the image by its id")
+    return _inspect(call, "image", (_image,))
+
+
+def _container(engine: Engine, name: str, sized: bool) -> dict[str, Any]:
+    return engine.containers.get(name).inspect(size=sized).to_docker()
+
+
+def _image(engine: Engine, name: str, _sized: bool) -> dict[str, Any]:
+    return engine.images.get(name).inspect().to_docker()
+
+
+def _inspect(call: Call, kind: str, lookers: tuple[_Looker, ...]) -> int:
     text = call.given.text("format")
     template = Template.parse("{{json .}}" if text == "json" else text) if text else None
     found: list[dict[str, Any]] = []
@@ -64,13 +92,11 @@ def _inspect(call: Call, kind: str) -> int:
     with call.engine() as engine:
         for name in call.arguments:
             try:
-                info = engine.containers.get(name).inspect(size=call.given.is_set("size"))
-            except ContainerNotFound:
+                found.append(_looked(engine, name, call.given.is_set("size"), lookers))
+            except NotFound:
                 missing.append(f"No such {kind}: {name}")
             except EngineError as error:  # such as a beginning of two ids
                 missing.append(str(error))
-            else:
-                found.append(info.to_docker())
     if template is None:
         say(valid_json(json.dumps(found, indent=4, ensure_ascii=False)))
     else:
@@ -79,6 +105,21 @@ def _inspect(call: Call, kind: str) -> int:
     for sentence in missing:
         complain(sentence)
     return int(bool(missing))
+
+
+def _looked(engine: Engine, name: str, sized: bool, lookers: tuple[_Looker, ...]) -> dict[str, Any]:
+    *others, last = lookers
+    for look in others:
+        try:
+            return look(engine, name, sized)
+        except NotFound:
+            continue
+    try:
+        return last(engine, name, sized)
+    except InvalidRequest as error:
+        if others and error.what == "reference":  # nobody said that it is one
+            raise NotFound(name) from None
+        raise
 
 
 def freed(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +176,14 @@ VERBS = {
         "Show all there is to know of containers",
         inspect_container,
         (_FORMAT, _SIZE),
+        least=1,
+        most=None,
+    ),
+    "image inspect": Verb(
+        "[OPTIONS] IMAGE [IMAGE...]",
+        "Show all there is to know of images",
+        inspect_image,
+        (_FORMAT, Flag("platform", "string", "The image for this platform")),
         least=1,
         most=None,
     ),

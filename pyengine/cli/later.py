@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pyengine.cli.verb import Call, Verb
 from pyengine.errors import Unsupported
 
-_IMAGES = ("images and registries are not built yet", "use host: or rootfs:/directory as image")
+_MANIFESTS = ("indexes are not made here yet", "push each platform under a tag of its own")
+_TRUST = ("signatures are not checked yet", "name the image by its digest")
 _NETWORKS = ("networks are not built yet", "use --network host or --network none")
 _VOLUMES = ("volumes are not built yet", "bind a directory of the host with -v")
-_BUILDS = ("builds are not built yet", "use host: or rootfs:/directory as image")
+_BUILDS = ("builds are not built yet", "pull an image, or commit a container")
 _FILES = ("copying files is not built yet", "use exec and tar, or bind a directory with -v")
 _SWARM = ("there is no swarm", "use one host's containers")
 _CONTEXTS = ("the engine is this process", "use docker's own command for other hosts")
@@ -22,38 +23,22 @@ MISSING: dict[str, tuple[str, str]] = {
     "builder": _BUILDS,
     "buildx": _BUILDS,
     "checkpoint": ("checkpoints are not built yet", "start the container anew"),
-    "commit": _IMAGES,
     "compose": ("compose files are not built yet", "run each container by itself"),
     "config": _SWARM,
     "context": _CONTEXTS,
     "cp": _FILES,
     "export": _FILES,
-    "history": _IMAGES,
-    "image": _IMAGES,
-    "images": _IMAGES,
-    "import": _IMAGES,
-    "load": _IMAGES,
-    "login": _IMAGES,
-    "logout": _IMAGES,
-    "manifest": _IMAGES,
+    "manifest": _MANIFESTS,
     "network": _NETWORKS,
     "node": _SWARM,
     "plugin": ("the engine takes no plugins", "use what it has"),
     "port": _NETWORKS,
-    "pull": _IMAGES,
-    "push": _IMAGES,
-    "rmi": _IMAGES,
-    "save": _IMAGES,
-    "search": _IMAGES,
     "secret": _SWARM,
     "serve": _SERVER,
     "service": _SWARM,
     "stack": _SWARM,
     "swarm": _SWARM,
-    "system df": _IMAGES,
-    "system prune": ("there are only containers yet", "use container prune"),
-    "tag": _IMAGES,
-    "trust": _IMAGES,
+    "trust": _TRUST,
     "volume": _VOLUMES,
 }
 """Why each is not here, and what to do instead."""

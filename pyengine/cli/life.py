@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from pyengine.cli.each import for_each
 from pyengine.cli.filters import read_filters
 from pyengine.cli.flags import Flag
-from pyengine.cli.say import STDERR, encoded, say, write
+from pyengine.cli.say import say
+from pyengine.cli.sure import is_sure
 from pyengine.cli.verb import Call, Verb
 from pyengine.errors import ContainerNotFound, Unsupported
 
@@ -81,7 +81,7 @@ def prune(call: Call) -> int:
 
     given = call.given
     filters = read_filters(given.several("filter"))
-    if not given.is_set("force") and not _is_sure():
+    if not given.is_set("force") and not is_sure("This will remove all stopped containers."):
         return 0
     with call.engine() as engine:
         report = engine.containers.prune(filters)
@@ -89,12 +89,6 @@ def prune(call: Call) -> int:
         say("Deleted Containers:\n" + "\n".join(report.deleted) + "\n")
     say(f"Total reclaimed space: {format_size(report.reclaimed)}")
     return 0
-
-
-def _is_sure() -> bool:
-    warning = "WARNING! This will remove all stopped containers.\n"
-    write(encoded(f"{warning}Are you sure you want to continue? [y/N] "), STDERR)
-    return sys.stdin.readline().strip().lower() == "y"
 
 
 def _patience(call: Call) -> tuple[int | None, str | None]:

@@ -118,10 +118,20 @@ def _make(engine: Engine, given: Given, request: Request, owner: str) -> Contain
     if path and os.path.lexists(path):
         why = "container ID file found, make sure the other container isn't running or delete it"
         raise InvalidRequest("cidfile", path, why=why)
-    container = engine.create(request.image, request.command, owner=owner, **request.options)
+    options = {**request.options, "progress": _teller(given, request)}
+    container = engine.create(request.image, request.command, owner=owner, **options)
     if path:
         _write_id(path, container)
     return container
+
+
+def _teller(given: Given, request: Request) -> object:
+    """Who tells of a pull."""
+    if given.is_set("quiet"):
+        return "none"
+    from pyengine.cli.pulling import run_teller
+
+    return run_teller(request.image, given.text("pull"))
 
 
 def _write_id(path: str, container: Container) -> None:

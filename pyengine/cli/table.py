@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pyengine import printable as plain
+
+__all__ = ["columns", "ellipsis", "plain"]
+
 _GAP = 3
 
 
@@ -28,17 +32,6 @@ def columns(rows: Iterable[Sequence[str]], narrowest: int = 10) -> str:
 def _line(cells: list[str], widths: list[int]) -> str:
     *before, last = cells or [""]
     return "".join(f"{cell:<{widths[at]}}" for at, cell in enumerate(before)) + last + "\n"
-
-
-def plain(text: str) -> str:
-    """*text* with ``?`` for all that a terminal might obey, or show as something else.
-
-    >>> plain("red: \\x1b[31m")
-    'red: ?[31m'
-    """
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def ellipsis(text: str, width: int) -> str:

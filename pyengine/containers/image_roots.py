@@ -47,8 +47,10 @@ def _find(house: House, options: ContainerOptions, held: ExitStack) -> Named:
             if options.pull == "never":
                 raise
     from pyengine.containers.image_sources import bring
+    from pyengine.progress import watching
 
-    bring(house, options.image, platform=options.platform)
+    with watching(options.progress) as tell:
+        bring(house, options.image, platform=options.platform, progress=tell)
     return held.enter_context(house.images.using(options.image))
 
 

@@ -18,9 +18,15 @@ Source = str | os.PathLike[str] | bytes | IO[bytes]
 _HOST = "use host: or rootfs:/directory as the image"
 
 
-def bring(house: House, image: str, *, platform: str = "") -> None:
+def bring(
+    house: House,
+    image: str,
+    *,
+    platform: str = "",
+    progress: Callable[[ProgressEvent], object] | None = None,
+) -> None:
     """Have *image* in the store, wherever it comes from. Raises as `pull` and `load`."""
-    pull(house, image, platform=platform)
+    pull(house, image, platform=platform, progress=progress)
 
 
 def pull(
@@ -30,7 +36,7 @@ def pull(
     platform: str = "",
     all_tags: bool = False,
     auth: object = None,
-    progress: Callable[[ProgressEvent], object] | str | None = None,
+    progress: Callable[[ProgressEvent], object] | None = None,
 ) -> Named:
     """See `image.ImageCollection.pull`."""
     raise Unsupported(f"pulling {reference!r}", "registries are not built yet", _HOST)
@@ -44,7 +50,7 @@ def push(
     auth: object = None,
     compression: str = "gzip",
     level: int | None = None,
-    progress: Callable[[ProgressEvent], object] | str | None = None,
+    progress: Callable[[ProgressEvent], object] | None = None,
 ) -> str:
     """See `image.ImageCollection.push`."""
     raise Unsupported(f"pushing {reference!r}", "registries are not built yet", _HOST)
@@ -55,7 +61,7 @@ def load(
     source: Source,
     *,
     platform: str = "",
-    progress: Callable[[ProgressEvent], object] | str | None = None,
+    progress: Callable[[ProgressEvent], object] | None = None,
 ) -> list[Named]:
     """See `image.ImageCollection.load`."""
     raise Unsupported("loading images", "archives are not built yet", _HOST)

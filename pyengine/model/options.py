@@ -7,6 +7,7 @@ Text becomes a value here, at the door. Each family of keywords is read in a roo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from attrs import field, frozen
 
@@ -65,6 +66,7 @@ class ContainerOptions:
     log: LogConfig | None = None
     platform: str = ""
     pull: str = "missing"
+    progress: str | Callable[[Any], object] = field(default="auto", eq=False, repr=False)
     owner: str = "process"
     resources: Resources = _RESOURCES
     security: SecurityOptions = _SECURITY
@@ -280,6 +282,7 @@ _TABLE: dict[str, _Entry] = {
             "log": lifecycle.log,
             "platform": program.platform,
             "pull": program.one_of("pull", "missing", "always", "never"),
+            "progress": program.progress,
             "owner": program.one_of("owner", "process", "none"),
             "shm_size": amounts.shm_size,
             "ulimits": amounts.ulimits,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from pyengine.errors import InvalidRequest
 from pyengine.model.options_words import (
@@ -174,6 +176,13 @@ def platform(given: object) -> str:
 def one_of(what: str, *words: str) -> _Choice:
     """A reader that takes one of *words*."""
     return _Choice(what, words)
+
+
+def progress(given: object) -> str | Callable[[Any], object]:
+    """Who is told of a pull: a function, or a word for a display."""
+    if callable(given):
+        return given
+    return one_of("progress", "auto", "plain", "none")(given)
 
 
 class _Choice:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
+
+from pyengine.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from pyengine.model.reference import Reference
 
 Action = Literal[
     "resolving",
@@ -22,7 +27,7 @@ Action = Literal[
 ]
 
 _DOCKER = {  # row I05, and I20 for what goes up
-    "waiting": "Waiting",
+    "waiting": "Pulling fs layer",
     "downloading": "Downloading",
     "verifying": "Verifying Checksum",
     "downloaded": "Download complete",
@@ -32,6 +37,7 @@ _DOCKER = {  # row I05, and I20 for what goes up
     "pushing": "Pushing",
     "pushed": "Pushed",
 }
+_PUSHING = {"waiting": "Preparing", "exists": "Layer already exists"}
 
 
 @frozen
@@ -62,10 +68,15 @@ class ProgressEvent:
         """Whether nothing more will be heard of this piece."""
         return self.action in ("done", "exists", "pushed", "mounted")
 
+    @property
+    def is_counting(self) -> bool:
+        """Whether it tells how far something is, and more such will come."""
+        return bool(self.id) and self.action in ("downloading", "unpacking", "pushing")
+
     def to_docker(self, *, pushing: bool = False) -> dict[str, object]:
         """The line of Docker's stream for it (rows I05, I20), which has its words for *pushing*."""
         message: dict[str, object] = {"status": self._status(pushing)}
-        if self.action in ("downloading", "unpacking", "pushing") and self.id:
+        if self.is_counting:
             detail: dict[str, object] = {"current": self.current}
             if self.total is not None:
                 detail["total"] = self.total
@@ -74,16 +85,54 @@ class ProgressEvent:
             message["progressDetail"] = {}
         if self.id:
             message["id"] = self.id
+        elif self.action == "resolving" and self.detail and not pushing:
+            message["id"] = self.detail
         return message
+
+    def to_lines(self, *, pushing: bool = False) -> tuple[str, ...]:
+        """What docker's command prints of it where lines are not drawn anew; nothing of counts.
+
+        >>> ProgressEvent("downloaded", "c0ffee").to_lines()
+        ('c0ffee: Download complete',)
+        """
+        if self.is_counting:
+            return ()
+        message = self.to_docker(pushing=pushing)
+        line = f"{message['id']}: {message['status']}" if "id" in message else message["status"]
+        is_whole = not self.id and self.action in ("done", "exists")
+        digest = (f"Digest: {self.detail}",) if is_whole and self.detail and not pushing else ()
+        return (*digest, str(line))
 
     def _status(self, pushing: bool) -> str:
         if self.action == "resolving":
-            to = f"The push refers to repository [{self.reference}]"
-            return to if pushing else f"Pulling from {self.reference}"
+            name = _name(self.reference)
+            if pushing:
+                return f"The push refers to repository [{name.repository if name else ''}]"
+            return f"Pulling from {name.path if name else self.reference}"
+        if not self.id and self.action in ("done", "exists"):
+            return self._outcome(pushing)
         if self.action == "mounted":
             return f"Mounted from {self.detail}"
         if self.action == "retrying":
             return f"Retrying: {self.detail}" if self.detail else "Retrying"
-        if pushing and self.action == "exists":
-            return "Layer already exists"
-        return _DOCKER[self.action]
+        return (_PUSHING if pushing else {}).get(self.action) or _DOCKER[self.action]
+
+    def _outcome(self, pushing: bool) -> str:
+        """What is said of the whole image in the end."""
+        if pushing:
+            name = _name(self.reference)
+            tag = (name.tag if name else "") or "latest"
+            size = f" size: {self.total}" if self.total is not None else ""
+            return f"{tag}: digest: {self.detail}{size}"
+        if self.action == "exists":
+            return f"Status: Image is up to date for {self.reference}"
+        return f"Status: Downloaded newer image for {self.reference}"
+
+
+def _name(text: str) -> Reference | None:
+    from pyengine.model.reference import Reference
+
+    try:
+        return Reference.parse(text)
+    except InvalidRequest:  # that of an archive, for instance
+        return None

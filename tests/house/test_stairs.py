@@ -13,7 +13,7 @@ STAIRS = [
     {"errors", "version"},
     {"model"},
     {"linux", "store"},
-    {"events"},
+    {"events", "progress"},
     {"images", "networks", "volumes"},
     {"containers"},
     {"build"},

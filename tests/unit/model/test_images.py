@@ -212,10 +212,48 @@ def test_usage_and_removals_are_told_in_docker_s_words():
             {"status": "Mounted from a/b", "progressDetail": {}, "id": "abc"},
         ),
         (ProgressEvent("retrying", detail="503"), False, {"status": "Retrying: 503"}),
+        (
+            ProgressEvent("resolving", reference="a:3", detail="3"),
+            False,
+            {"status": "Pulling from library/a", "id": "3"},
+        ),
+        (
+            ProgressEvent("waiting", "abc"),
+            True,
+            {"status": "Preparing", "progressDetail": {}, "id": "abc"},
+        ),
+        (
+            ProgressEvent("done", reference="x.io/a:3", detail="sha256:ab", total=7),
+            True,
+            {"status": "3: digest: sha256:ab size: 7"},
+        ),
+        (
+            ProgressEvent("exists", reference="a:3", detail="sha256:ab"),
+            False,
+            {"status": "Status: Image is up to date for a:3"},
+        ),
     ],
 )
 def test_progress_is_told_in_docker_s_words(event, pushing, message):
     assert event.to_docker(pushing=pushing) == message
+
+
+def test_progress_is_told_in_the_lines_of_docker_s_command():
+    def lines(*given, pushing=False, **options):
+        return ProgressEvent(*given, **options).to_lines(pushing=pushing)
+
+    assert lines("resolving", reference="a:3", detail="3") == ("3: Pulling from library/a",)
+    assert lines("waiting", "abc") == ("abc: Pulling fs layer",)
+    assert lines("downloading", "abc", 5, 10) == lines("unpacking", "abc", 5, 10) == ()
+    assert lines("done", "abc", 10, 10) == ("abc: Pull complete",)
+    assert lines("done", reference="a:3", detail="sha256:ab") == (
+        "Digest: sha256:ab",
+        "Status: Downloaded newer image for a:3",
+    )
+    assert lines("done", reference="a:3", detail="sha256:ab", pushing=True) == (
+        "3: digest: sha256:ab",
+    )
+    assert lines("resolving", reference="oci:/a b") == ("Pulling from oci:/a b",)
 
 
 def test_progress_knows_how_far_it_is():
