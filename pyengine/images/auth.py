@@ -15,7 +15,7 @@ from pyengine.errors import RegistryError, RegistryUnavailable, Unauthorized
 from pyengine.images.challenges import Challenge, parse_challenges
 from pyengine.images.credentials import Credentials
 from pyengine.images.endpoints import RegistrySettings
-from pyengine.images.secret import Secret
+from pyengine.images.secret import Secret, SecretBytes
 from pyengine.images.urls import Url
 from pyengine.images.wire import Reply, Wire, WireError
 
@@ -173,7 +173,7 @@ class Authenticator:
         self, method: str, url: Url, form: Secret | None = None, authorization: str = ""
     ) -> Reply:
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
-        body = form.encode() if form else None
+        body = SecretBytes(form.encode()) if form else None
         hops = 0 if form else 5  # a form that holds a password goes where it was sent
         try:
             return self._wire.open(

@@ -45,8 +45,7 @@ class Credentials:
     @property
     def basic(self) -> Secret:
         """The value of an ``Authorization`` header."""
-        pair = f"{self.username}:{self.password}".encode()
-        return Secret("Basic " + b64encode(pair).decode())
+        return Secret("Basic " + _pair(self.username, self.password))
 
 
 ANYBODY = Credentials()
@@ -255,11 +254,15 @@ def _credentials(entry: dict[str, Any]) -> Credentials:
     )
 
 
+def _pair(username: str, password: str) -> Secret:
+    return Secret(b64encode(f"{username}:{password}".encode()).decode())
+
+
 def _written(credentials: Credentials) -> dict[str, str]:
     entry: dict[str, str] = {}
     if credentials.username:
         password = "" if credentials.identity_token else credentials.password
-        entry["auth"] = b64encode(f"{credentials.username}:{password}".encode()).decode()
+        entry["auth"] = _pair(credentials.username, password)
     if credentials.identity_token:
         entry["identitytoken"] = str(credentials.identity_token)
     if credentials.registry_token:

@@ -1,4 +1,4 @@
-"""A text that nobody is shown: passwords, tokens, headers that hold them."""
+"""Texts that nobody is shown: passwords, tokens, headers that hold them."""
 
 from __future__ import annotations
 
@@ -16,3 +16,12 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'***'" if self else "''"
+
+
+class SecretBytes(bytes):
+    """As `Secret`, ready to be sent."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "b'***'" if self else "b''"

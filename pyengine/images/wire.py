@@ -291,9 +291,12 @@ def _in_words(error: Exception) -> Exception:
         return WireError("the proxy refuses, or cannot be reached")
     if isinstance(error, broken.NameResolutionError):
         return WireError("its name is not known here")
-    if isinstance(error, broken.ConnectTimeoutError):
+    if isinstance(error, broken.ConnectTimeoutError) and not isinstance(
+        error,
+        broken.NewConnectionError,  # whose parent it is
+    ):
         return WireError("it does not answer: connecting took too long", may_be_other_scheme=True)
-    if isinstance(error, broken.TimeoutError | TimeoutError):
+    if isinstance(error, broken.ReadTimeoutError | TimeoutError):
         return WireError("it has said nothing for too long")
     if isinstance(error, broken.HTTPError | OSError):
         why = f"the connection failed: {_reason(error)}"

@@ -213,7 +213,7 @@ class _Server(socketserver.ThreadingTCPServer):
         pass  # a client that leaves is what these tests are about
 
 
-@define
+@define(slots=False)
 class Hostile:
     """The server: what it was asked, and what it shall do."""
 
