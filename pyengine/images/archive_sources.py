@@ -9,26 +9,22 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 
 from attrs import frozen
 
 from pyengine.errors import ImageNotFound, InvalidRequest, StoreError
-from pyengine.images import archive_docker, archive_layout
-from pyengine.images.archive_layout import Found, Wish
-from pyengine.images.archive_load import bringing, here, no_archive
 from pyengine.images.catalog import Images
-from pyengine.images.shelves import DOCKER, INDEX, Shelf
-from pyengine.images.taking import Progress, Taker
 from pyengine.model.platform import Platform
-from pyengine.model.reference import Reference
+from pyengine.model.progress import ProgressEvent
 from pyengine.store import disk, records
 from pyengine.store.image_names import Named
 from pyengine.store.locks import Waiting
 
 OCI, DOCKER_ARCHIVE = "oci:", "docker-archive:"
+_INDEX = "index.json"
 SCHEMES = (OCI, "oci-archive:", DOCKER_ARCHIVE)
-_EXPECTED = "oci:/path[:tag] or docker-archive:/path[:reference]"
+EXPECTED = "oci:/path[:tag] or docker-archive:/path[:reference]"
 _SETTLED = 0.05  # seconds after which another change would have another time, in any kernel
 
 
@@ -64,7 +60,7 @@ def parse(text: str) -> Text:
     scheme = next((one for one in SCHEMES if text.startswith(one)), "")
     rest = text.removeprefix(scheme)
     if not scheme or not rest or "\0" in rest:
-        raise InvalidRequest("image", text, expected=_EXPECTED)
+        raise InvalidRequest("image", text, expected=EXPECTED)
     colon = rest.find(":")
     while colon > 0:
         if os.path.lexists(rest[:colon]):
@@ -78,7 +74,7 @@ def resolve_source(
     text: str,
     *,
     platform: Platform | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[ProgressEvent], object] | None = None,
     waiting: Waiting | None = None,
 ) -> Named:
     """The image that *text* names, in the store, unpacked.
@@ -95,8 +91,12 @@ def resolve_source(
     note = _note_path(images, meant, platform)
     if (known := _known(images, note, stamp)) is not None:
         return known
-    wish = Wish(here(), platform, is_whole=False)
-    choice = _Choice(meant, text)
+    # whatever reads archives is imported for those that have changed only
+    from pyengine.images.archive_choice import Choice
+    from pyengine.images.archive_layout import Wish
+    from pyengine.images.archive_load import bringing, here
+
+    wish, choice = Wish(here(), platform, is_whole=False), Choice(meant, text)
     with bringing(images, meant.path, wish, choice, progress, waiting) as brought:
         found = brought[0]
         named = images.add(None, found.target, found.manifest, found.image.platform)
@@ -135,7 +135,7 @@ def _stamp(path: str, text: str) -> str:
     try:
         found = os.stat(path)
         if os.path.isdir(path):
-            found = os.stat(f"{path}/{INDEX}")
+            found = os.stat(f"{path}/{_INDEX}")
     except OSError as error:
         raise ImageNotFound(text, f"{path}: {error.strerror}") from error
     return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
@@ -144,54 +144,3 @@ def _stamp(path: str, text: str) -> str:
 def _is_settled(stamp: str) -> bool:
     """Whether a change from now on gives the file another time."""
     return abs(time.time() - int(stamp.rpartition(":")[2]) / 1e9) > _SETTLED
-
-
-@frozen
-class _Choice:
-    """Finds the one image of an archive that a text means."""
-
-    meant: Text
-    text: str
-
-    def __call__(self, shelf: Shelf, taker: Taker, wish: Wish) -> Iterator[Found]:
-        document = shelf.document(DOCKER)
-        if self.meant.scheme != DOCKER_ARCHIVE and archive_layout.is_layout(shelf):
-            entries = archive_layout.entries(shelf)
-            at = self._which([(*entry.words, *_names(entry.names)) for entry in entries])
-            yield from archive_layout.read(shelf, taker, (entries[at],), wish)
-        elif self.meant.scheme == DOCKER_ARCHIVE and document is not None:
-            listed = archive_docker.listed(document)
-            at = self._which([_names(image.names) for image in listed])
-            yield from archive_docker.read(shelf, taker, (listed[at],), wish)
-        else:
-            raise no_archive()
-
-    def _which(self, words: list[tuple[str, ...]]) -> int:
-        """The place of the image that is meant, among those that are called *words*."""
-        wanted = self.meant.word
-        if wanted.startswith("@") and wanted[1:].isdecimal() and wanted.isascii():
-            found = [at for at in range(len(words)) if at == int(wanted[1:7])]
-        elif wanted:
-            forms = {wanted, *_forms(wanted)}
-            found = [at for at, one in enumerate(words) if forms & set(one)]
-        else:
-            found = list(range(len(words)))
-        if len(found) == 1:
-            return found[0]
-        there = ", ".join(one[0] if one else f"@{at}" for at, one in enumerate(words))
-        if not found:
-            raise ImageNotFound(self.text, f"there is {there}")
-        why = f"the archive has several images: {there}"
-        raise InvalidRequest("image", self.text, why=why, expected=_EXPECTED)
-
-
-def _names(names: Iterable[Reference]) -> tuple[str, ...]:
-    return tuple(word for name in names for word in (name.familiar, str(name)))
-
-
-def _forms(word: str) -> tuple[str, ...]:
-    """A name as it is called in full."""
-    try:
-        return (str(Reference.parse(word).with_default_tag()),)
-    except InvalidRequest:
-        return ()

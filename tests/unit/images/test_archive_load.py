@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from attrs import evolve
@@ -244,3 +245,27 @@ def test_progress_tells_of_each_blob_and_each_layer(images):
     load(images, io.BytesIO(tar(docker_files(ONE, ["a:1"]))), progress=heard.append)
     assert {event.action for event in heard} == {"verifying", "unpacking"}
     assert {event.id for event in heard} >= {digests.hex_of(digests.of(BASE))[:12]}
+
+
+@pytest.mark.parametrize("once", [False, True], ids=["file", "pipe"])
+@pytest.mark.parametrize("files", [docker_files(ONE, ["a:1"]), layout_of(ONE, "a:1")])
+def test_who_frees_space_meanwhile_takes_nothing_of_it(images, files, once):
+    swept = []
+
+    def sweep(event):
+        if event.action == "verifying":
+            swept.append(images.sweep())
+
+    data = tar(files)
+    load(images, Once(data) if once else io.BytesIO(data), progress=sweep)
+    assert len(swept) > 2
+    assert is_unpacked(images, ONE)
+    assert all(images.content.blobs.verify(digest) for digest, _ in images.content.blobs.all())
+
+
+def test_four_who_load_the_same_at_once_all_have_it(images):
+    data = tar(docker_files(ONE, ["a:1"]))
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(load, images, Once(data)) for _ in range(4)]
+    assert {one.result()[0].config for one in done} == {ONE.id}
+    assert is_unpacked(images, ONE)

@@ -18,7 +18,7 @@ from support.image_archives import (
 from support.images import content_in, make_image, tar_of
 
 from pyengine.errors import ImageNotFound, InvalidContent, InvalidRequest
-from pyengine.images import archive_sources
+from pyengine.images import archive_load, archive_sources
 from pyengine.images.archive_sources import Text, is_source, parse, resolve_source
 from pyengine.images.catalog import Images
 
@@ -36,13 +36,13 @@ def images(tmp_path):
 def reads(monkeypatch):
     """How often an archive was read."""
     found = []
-    real = archive_sources.bringing
+    real = archive_load.bringing
 
     def counted(*arguments, **options):
         found.append(arguments[1])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(archive_sources, "bringing", counted)
+    monkeypatch.setattr(archive_load, "bringing", counted)
     return found
 
 
