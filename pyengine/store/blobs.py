@@ -209,8 +209,6 @@ class Blobs:
                 with Draft(self) as draft:
                     draft.write(data)
                     draft.place(f"{blobs}/{name}")
-        for place in (*places, blobs, self.layout.root):
-            disk.sync_directory(place)
         self._is_prepared = True
 
 

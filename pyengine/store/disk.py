@@ -34,9 +34,13 @@ def make_directories(*paths: str) -> None:
 
 
 def _make_directory(path: str) -> None:
-    """As `os.makedirs`, which leaves those above the last to the umask."""
+    """As `os.makedirs`, which leaves those above the last to the umask; on disk at once.
+
+    What is fsynced in a directory is lost with it, if that was not.
+    """
     try:
         os.mkdir(path, 0o700)
+        sync_directory(os.path.dirname(path))
     except FileExistsError:
         if not os.path.isdir(path):
             raise

@@ -254,6 +254,16 @@ def test_a_blob_is_on_disk_before_it_has_its_name(blobs, monkeypatch):
     assert order == ["fsync", "rename", "fsync"]
 
 
+def test_the_directories_are_on_disk_before_what_is_in_them(blobs, monkeypatch):
+    made, true = [], os.mkdir
+    synced = []
+    monkeypatch.setattr(os, "mkdir", lambda path, mode: (true(path, mode), made.append(path)))
+    monkeypatch.setattr("pyengine.store.disk.sync_directory", synced.append)
+    blobs.put(DATA)
+    assert {os.path.dirname(path) for path in made} <= set(synced)
+    assert f"{blobs.layout.blobs}/blobs/sha256" in made
+
+
 def test_a_removed_blob_frees_its_bytes(blobs):
     blobs.put(DATA)
     assert blobs.remove(DIGEST) == len(DATA)
