@@ -226,6 +226,13 @@ class _WatchedTls(_Watched, HTTPSConnection):
     pass
 
 
+class _QuietTlsPool(HTTPSConnectionPool):
+    def _validate_conn(self, conn: Any) -> None:
+        """Connect; urllib3 would warn its host program of what the settings have allowed."""
+        if conn.is_closed:
+            conn.connect()
+
+
 def pool_classes(may_reach: MayReach | None) -> dict[str, type[HTTPConnectionPool]]:
     """Pools of watched connections, by scheme, to nobody but those whom *may_reach* allows."""
     allowed = None if may_reach is None else staticmethod(may_reach)
@@ -233,5 +240,5 @@ def pool_classes(may_reach: MayReach | None) -> dict[str, type[HTTPConnectionPoo
     tls = type("_Tls", (_WatchedTls,), {"may_reach": allowed})
     return {
         "http": type("_PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-        "https": type("_TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+        "https": type("_TlsPool", (_QuietTlsPool,), {"ConnectionCls": tls}),
     }

@@ -288,9 +288,9 @@ def _in_words(error: Exception) -> Exception:
     if isinstance(error, broken.SSLError):
         return _tls_in_words(error)
     if isinstance(error, broken.ProxyError):
-        return WireError("the proxy refuses, or cannot be reached")
+        return WireError("the proxy refuses, or cannot be reached", may_be_other_scheme=True)
     if isinstance(error, broken.NameResolutionError):
-        return WireError("its name is not known here")
+        return WireError("its name is not known here", may_be_other_scheme=True)
     if isinstance(error, broken.ConnectTimeoutError) and not isinstance(
         error,
         broken.NewConnectionError,  # whose parent it is

@@ -141,9 +141,23 @@ class _Handler(BaseHTTPRequestHandler):
             self.request.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\nwe speak no TLS")
             raise ConnectionError("no TLS here")
         if hostile.tls is not None:
-            self.request = hostile.tls.wrap_socket(self.request, server_side=True)
+            wrapped = hostile.tls.wrap_socket(
+                self.request, server_side=True, do_handshake_on_connect=False
+            )
+            try:
+                wrapped.do_handshake()
+            except OSError:
+                wrapped.close()
+                raise
+            self.request = wrapped
         hostile.connections += 1
         super().setup()
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):
+            super().finish()
+        if isinstance(self.request, ssl.SSLSocket):
+            self.request.close()  # its server knows the socket below it only
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):
