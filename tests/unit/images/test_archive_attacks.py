@@ -322,6 +322,18 @@ def test_a_bomb_is_refused_with_little_memory(images):
     assert all_below(images.content.layout.root) <= EMPTY
 
 
+def test_a_document_without_end_is_not_held_in_memory(images):
+    data = tar(layout_of(ONE, "a:1") | {"index.json": bytes(64 << 20)})
+    tracemalloc.start()
+    try:
+        for source in (io.BytesIO(data), Once(data, 1 << 20)):
+            with pytest.raises(InvalidContent, match="more than 4194304"):
+                load(images, source)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_many_entries_are_refused(images):
     data = tar({f"{number}": b"" for number in range(60)} | {"oci-layout": VERSION})
     content = evolve(images.content, limits=Limits(archive_entries=50))
