@@ -21,12 +21,13 @@ import select
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 
 from attrs import evolve
 
 from pyengine.containers import handover, health, recovery, restarting, streams
 from pyengine.containers.birth import Born, Streams
-from pyengine.containers.ending import record_end, remove_cgroup
+from pyengine.containers.ending import discard, record_end, remove_cgroup
 from pyengine.containers.house import House
 from pyengine.containers.identity import Identity
 from pyengine.containers.looking import cgroup_of
@@ -47,24 +48,37 @@ _UNTIL_REAPED = 5.0
 UNWATCHED = "it ended while nobody watched it"
 
 
-def adopt_all(house: House) -> None:
-    """Take on every container whose keeper is gone; then nobody needs what that had kept."""
+_AGAIN, _LATEST = 1.0, 60.0
+"""Seconds until what could not be taken on is tried again: twice as many each time, up to these."""
+
+
+def adopt_all(house: House, pause: float = _AGAIN) -> None:
+    """Take on every container whose keeper is gone; then nobody needs what that had kept.
+
+    Where that fails it is tried again in *pause* seconds, as long as this process lives.
+    """
     guards: dict[str, DeadOnesGuard | None] = {}
     are_all_ours = True
     try:
         for container_id in owners.containers_of(house.layout, STEADY):
             try:
                 _adopt(house, container_id, guards)
-            except EngineError as error:  # one that is damaged does not keep us from the others
+            except (
+                EngineError,
+                OSError,
+            ) as error:  # the others are taken on
                 are_all_ours = False
-                if house.logger is not None:
-                    house.logger.warning("container %s: %s", container_id[:12], error)
+                house.warn("left for later: %s", error)
     finally:
         for guard in guards.values():
             if guard is not None:
                 guard.close()
     if are_all_ours:
         recovery.sweep_doors(house.layout)
+    else:
+        with suppress(RuntimeError):  # there are too many threads
+            later = min(2 * pause, _LATEST)
+            house.alarms.after(pause, partial(adopt_all, house, later))
 
 
 def _adopt(house: House, container_id: str, guards: dict[str, DeadOnesGuard | None]) -> None:
@@ -87,7 +101,11 @@ def _adopt(house: House, container_id: str, guards: dict[str, DeadOnesGuard | No
             running = _running(house, record, state, pidfd, home.log, kept)
             handover.keep_all(house.guard, running)
             mine = evolve(state, watcher=house.catalog.owner)
-            house.catalog.write_state(container_id, mine)
+            try:
+                house.catalog.write_state(container_id, mine)
+            except EngineError:
+                running.let_go()
+                raise
             house.running[container_id] = running
             _drop(guard, container_id)  # our own guard has it now, and whose it is is written down
             if record.spec.health is not None:
@@ -214,6 +232,9 @@ def _write_lost(house: House, record: ContainerRecord, state: ContainerState) ->
         kept=False,
     )
     house.tell("die", record, exitCode=str(recovery.LOST_EXIT))
+    if record.spec.auto_remove:
+        discard(house, record)
+        return
     if record.spec.restart != "no":
         lost = restarting.after(house, record.spec, lost, lost.finished - lost.started)
     house.catalog.write_state(record.spec.id, lost)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from functools import partial
 
 from attrs import evolve
 
@@ -32,22 +34,58 @@ def record_end(house: House, running: Running) -> None:
         house.guard.drop(id(running))
     remove_cgroup(house, spec.id, running.cgroup)
     if house.keeps:
-        from pyengine.containers import handover
-
-        streams.remove(house.layout, spec.id)
-        handover.let_go(house.guard, spec.id)
+        _let_go_of_streams(house, spec.id)
     record = ContainerRecord(spec)
     exited = running.exit
     if exited.oom_killed:
         house.tell("oom", record)
     seconds = str(int(running.duration))
     house.tell("die", record, exitCode=str(exited.exit_code), execDuration=seconds)
-    if not running.keep:
-        _discard(house, record)
-    elif not _write_end(house, running):
-        return
-    if house.running.get(spec.id) is running:  # it may have been started again
-        del house.running[spec.id]
+    _conclude(house, running)
+
+
+def _let_go_of_streams(house: House, container_id: str) -> None:
+    from pyengine.containers import handover
+
+    try:
+        streams.remove(house.layout, container_id)
+    except StoreError as error:  # who starts it again, or opens the root next, tries again
+        house.warn("streams: %s", error)
+    handover.let_go(house.guard, container_id)
+
+
+_AGAIN = 1.0
+"""Seconds until what could not be written down is tried again; others wait for that so long."""
+
+
+def _conclude(house: House, running: Running) -> None:
+    """Write its end down, or remove it; again and again, for others believe what is written."""
+    if not _is_concluded(house, running):
+        with suppress(RuntimeError):  # there are too many threads
+            house.alarms.after(_AGAIN, partial(_conclude, house, running))
+    elif house.running.get(running.spec.id) is running:  # it may have been started again
+        del house.running[running.spec.id]
+
+
+def _is_concluded(house: House, running: Running) -> bool:
+    if house.running.get(running.spec.id) is not running:  # it runs again, or was removed
+        return True
+    if running.keep:
+        return _write_end(house, running)
+    try:
+        discard(house, ContainerRecord(running.spec))
+    except (StoreError, OSError):
+        if not house.keeps:  # who has run it is told
+            raise
+        return False
+    return True
+
+
+def conclude_all(house: House) -> None:
+    """Before we leave: what could not be done until now at the end of a container."""
+    for running in list(house.running.values()):
+        if running.done.is_set():
+            _is_concluded(house, running)
 
 
 def remove_cgroup(house: House, container_id: str, cgroup: Cgroup) -> None:
@@ -58,16 +96,17 @@ def remove_cgroup(house: House, container_id: str, cgroup: Cgroup) -> None:
     try:
         cgroup.remove()
     except KernelError as error:
-        if house.logger is not None:
-            house.logger.warning("container %s: %s", container_id[:12], error)
+        house.warn("left for later: %s", error)
         house.sweeper.later(lambda: cgroup.remove(timeout=0))
 
 
 def _write_end(house: House, running: Running) -> bool:
-    """Whether it is written down; without space it is known as long as this process lives."""
+    """Whether it is written down; until then it is known as long as this process lives."""
     container_id = running.spec.id
     try:
         with house.catalog.locked(container_id):
+            if house.running.get(container_id) is not running:  # it was started while we waited
+                return True
             state = end_of(running, house.catalog.state(container_id))
             spec = house.catalog.record(container_id).spec  # its policy may have been updated
             if spec.restart != "no":
@@ -75,12 +114,13 @@ def _write_end(house: House, running: Running) -> bool:
             house.catalog.write_state(container_id, state)
     except ContainerNotFound:  # removed by force meanwhile
         return True
-    except StoreError:
+    except (StoreError, OSError):
         return False
     return True
 
 
-def _discard(house: House, record: ContainerRecord) -> None:
+def discard(house: House, record: ContainerRecord) -> None:
+    """Remove what does not run, whatever it has on disk. Raises `StoreError`."""
     if house.delays:
         restarting.forget(house, record.spec.id)
     known = house.running.get(record.spec.id)
@@ -241,7 +281,7 @@ def remove(house: House, container_id: str, *, force: bool = False) -> None:
                 pass
     if record.spec.owner == "none":
         _end_leftover_cgroup(house, record)
-    _discard(house, record)
+    discard(house, record)
 
 
 def _end_leftover_cgroup(house: House, record: ContainerRecord) -> None:
@@ -273,4 +313,4 @@ def close(house: House) -> None:
             record = house.catalog.record(container_id)
         except ContainerNotFound:
             continue
-        _discard(house, record)
+        discard(house, record)

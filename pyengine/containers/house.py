@@ -58,7 +58,7 @@ class House:
         self.desk: Desk | None = None
         self.hierarchy = Hierarchy.probe()
         self.supervisor = Supervisor()
-        self.guard = Guard(layout, self.hierarchy, self.supervisor, self._warn)
+        self.guard = Guard(layout, self.hierarchy, self.supervisor, self.warn)
         self.joiners = Joiners(self.guard.know_users)
         self.catalog = Catalog(layout, self.guard.start)
         self._ranges: UserRanges | None = None
@@ -126,7 +126,7 @@ class House:
             if self._is_open:
                 return
             owners.prepare(self.layout)
-            left_alone = recovery.recover(self.layout, self.hierarchy, self.tell, self._warn)
+            left_alone = recovery.recover(self.layout, self.hierarchy, self.tell, self.warn)
             self._is_open = True
         if left_alone and not self.keeps:
             self._call_keeper()
@@ -223,7 +223,8 @@ class House:
         with self._lock:
             return self._expected.pop(container_id, [])
 
-    def _warn(self, text: str, what: object) -> None:
+    def warn(self, text: str, what: object) -> None:
+        """Log what has gone wrong: *text*, and *what* goes into it."""
         if self.logger is not None:
             self.logger.warning(text, what)
 

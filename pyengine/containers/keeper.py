@@ -266,9 +266,12 @@ def _leaves(house: House, desk: Desk) -> bool:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        from pyengine.containers import ending
+
         if desk.admit() or _is_busy(house):  # who has asked before we held the lock
             return False
         _take_name_back(house.layout, desk)
+        ending.conclude_all(house)
         house.begin_close()
         house.end_close()
     finally:

@@ -133,6 +133,13 @@ class Running:
                 listener.end()
             self.done.set()
 
+    def let_go(self) -> None:
+        """Watch it no more, before anybody did; it runs on."""
+        self._pump.close()
+        self._close_stdin()
+        os.close(self.born.pidfd)
+        self.log.close()
+
     def _judge(self, end: native.End | None) -> None:
         assert end is not None
         oom = False

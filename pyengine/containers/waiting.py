@@ -229,22 +229,24 @@ def _wait_recorded(house: House, container_id: str, pid: int, deadline: float | 
     """Wait for its watcher to write the end of *pid* down; if that one is dead as well, we do."""
     from pyengine.linux.cgroup_files import wait_until
 
-    def is_settled() -> bool:
+    def is_recorded() -> bool:
         state = house.catalog.state(container_id)
-        if state.status not in ALIVE or state.pid != pid:
+        return state.status not in ALIVE or state.pid != pid
+
+    def is_settled() -> bool:
+        if is_recorded():
             return True
-        return not recovery.watcher_lives(house.layout, state.watcher)
+        return not recovery.watcher_lives(house.layout, house.catalog.state(container_id).watcher)
 
     left = _left(deadline)
     if not wait_until(is_settled, PATIENCE if left is None else min(left, PATIENCE)):
         return False
-    state = house.catalog.state(container_id)
-    if state.status not in ALIVE or state.pid != pid:
+    if is_recorded():
         return True
-    if not state.kept:
+    if not house.catalog.state(container_id).kept:
         recovery.recover(house.layout, house.hierarchy, house.tell)
         return True
     from pyengine.containers import keeper
 
-    with keeper.ensure(house.layout):  # it has taken it on, and is about to write it down
-        return wait_until(is_settled, PATIENCE if left is None else min(left, PATIENCE))
+    with keeper.ensure(house.layout):  # it takes it on, and then writes it down
+        return wait_until(is_recorded, PATIENCE if left is None else min(left, PATIENCE))

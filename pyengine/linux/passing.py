@@ -10,7 +10,7 @@ def receive(line: socket.socket, size: int, most: int) -> tuple[bytes, list[int]
     """The next packet, at most *size* bytes, with at most *most* descriptors, the caller's to
     close; and its flags (recvmsg(2)).
 
-    (`socket.recv_fds` takes no notice of the flags that it is given: Python before 3.14.) Raises
+    (`socket.recv_fds` takes no notice of the flags that it is given: CPython #107898.) Raises
     `OSError`.
     """
     found = array.array("i")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 
 import pytest
 from order import assert_order, cgroups
@@ -12,7 +13,8 @@ from support import faults
 from support.keepers import end_keeper, keeper_of, kill_keeper
 from test_failing_calls import TELLS, error_of
 from test_faults import EPISODES, PROGRAM, needs_of
-from tries import in_root
+from tries import in_root, is_keeper
+from undertakers import ASKED, KEEPERS, asks, root_of_dead_keeper
 
 import pyengine
 from pyengine.linux.cgroup import Cgroup, Hierarchy
@@ -110,6 +112,41 @@ def test_a_cgroup_that_cannot_be_removed_at_first_goes_with_the_engine(tmp_path,
         assert (outcome.exit_code, outcome.said) == (0, "")
         left = cgroups() - before
         assert left == set()
+
+
+# --- what a keeper could not write down ---
+
+
+@ON_X86
+@pytest.mark.parametrize(
+    ("episode", "refused"),
+    [
+        ("end", r"rename .*/state.json"),
+        ("end", r"unlink .*/streams/.*/out"),
+        ("remove", r"rename .*/state.json"),
+        ("restart", r"rename .*/state.json"),
+        ("adopt", r"rename .*/state.json"),
+    ],
+)
+def test_what_a_keeper_cannot_write_down_at_first_it_writes_later(
+    tmp_path, image, episode, refused
+):
+    before = cgroups()
+    root = f"{tmp_path}/engine"
+    if episode == "adopt":
+        root_of_dead_keeper(root, image)
+    with asks(
+        root,
+        image,
+        KEEPERS[episode],
+        program=ASKED,
+        kill_at=lambda call: re.match(refused, call) is not None,
+        fail=error_of,
+        who=is_keeper,
+    ) as outcome:
+        assert (outcome.exit_code, outcome.said) == (0, "")
+        assert outcome.killed_at is not None
+        assert_order(root, image, before, ("running", "exited", "restarting"))
 
 
 # --- names of the keeper's ---

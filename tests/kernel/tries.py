@@ -38,7 +38,7 @@ def each(
         print(f"call {number} of {len(calls)}: {calls[number]}")
         try:
             attempt(number)
-        except Exception as error:
+        except (Exception, pytest.fail.Exception) as error:
             if how_many != "all":
                 raise
             failed[number] = f"{error!r:.600}"

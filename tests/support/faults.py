@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from attrs import define, frozen
 
@@ -171,8 +171,12 @@ def watched(
         victim.kill()
         listening.join(timeout)
         outcome.killed_at = judge.killed_at
-        assert not listening.is_alive(), "somebody who was under the filter has not ended"
+        has_ended = not listening.is_alive()
+        if not has_ended:
+            judge.end_all()
+            listening.join(timeout)
         os.close(listener)
+        assert has_ended, "somebody who was under the filter has not ended"
 
 
 def _take(pid: int, number: int) -> int:
@@ -209,6 +213,13 @@ class _Judge:
         self._kill_at = kill_at
         self._interesting = interesting
         self._counting = False
+        self._seen: set[int] = set()
+
+    def end_all(self) -> None:
+        """Kill who has asked anything, and so ended not in time."""
+        for pid in self._seen - {0}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def serve(self) -> None:
         """Until the last of those who are under it has ended."""
@@ -222,6 +233,7 @@ class _Judge:
             try:
                 fcntl.ioctl(self._listener, _RECEIVE, question, True)
                 asked = _ASKED.unpack(question)
+                self._seen.add(asked[1])
                 error = self._judge(Call(asked[1], asked[3], asked[6:]))
                 answer = _ANSWER.pack(asked[0], 0, -error, 0 if error else _GO_ON)
                 fcntl.ioctl(self._listener, _SEND, bytearray(answer), True)
