@@ -6,7 +6,8 @@ import os
 
 import pytest
 from attrs import evolve
-from test_run_images import base, put  # noqa: F401  # a fixture
+from support.images import put_image
+from test_run_images import base  # noqa: F401  # a fixture
 
 import pyengine
 from pyengine import InvalidRequest, Unsupported
@@ -23,7 +24,7 @@ WRITES = (
 @pytest.fixture
 def written(engine, base):  # noqa: F811
     """A container that has written, and has ended."""
-    put(engine, "app", base)
+    put_image(engine, "app", base)
     container = engine.create("app", ["sh", "-c", WRITES], env={"A": "1"}, labels={"x": "y"})
     container.start()
     container.wait()
@@ -72,7 +73,7 @@ def test_it_is_committed_again_and_again(engine, written):
 
 
 def test_one_that_runs_is_copied_and_runs_on(engine, base):  # noqa: F811
-    put(engine, "app", base)
+    put_image(engine, "app", base)
     words = ["sh", "-c", f"{WRITES}; echo done; exec sleep 100"]
     container = engine.start("app", words, ready=pyengine.ready.log("done"))
     image = container.commit("app:2")

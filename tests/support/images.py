@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from attrs import define, field, frozen
 
+from pyengine import Engine
 from pyengine.images.content import Content
 from pyengine.model import content as model
 from pyengine.model import digests, media_types
 from pyengine.model.content import Descriptor, Manifest
 from pyengine.model.platform import Platform
+from pyengine.model.reference import Reference
 from pyengine.store.layout import Layout
 
 HERE = Platform("linux", "amd64")
@@ -82,6 +84,24 @@ def store_blobs(content: Content, image: MadeImage) -> None:
     content.blobs.put(
         model.print_manifest(image.manifest.config, image.manifest.layers), image.manifest.digest
     )
+
+
+def tar_of_directory(path: str) -> bytes:
+    """All of a directory, as a layer."""
+    with io.BytesIO() as file:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            tar.add(path, arcname=".")
+        return file.getvalue()
+
+
+def put_image(engine: Engine, name: str, *layers: bytes, **options: object) -> MadeImage:
+    """An image of *layers* called *name*, in the store of *engine*."""
+    engine._house.enter()
+    made = make_image(layers, **options)  # type: ignore[arg-type]
+    images = engine._house.images
+    store_blobs(images.content, made)
+    images.add(Reference.parse(name), made.target, made.manifest)
+    return made
 
 
 @define
