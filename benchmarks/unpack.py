@@ -21,8 +21,8 @@ from benchmarks.rootfs import Missing
 from benchmarks.samples import Sample
 
 ROUNDS = 7
-WARM_UP = 1
-SOURCES = ("usr/share", "usr/include", "usr/lib/python3", "usr/lib/python3.11")
+WARM_UP = 0
+SOURCES = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/include", "usr/lib/python3")
 PIECE = 1 << 20
 
 WANTED_OF_TAR = Bound(1.0)

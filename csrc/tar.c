@@ -96,7 +96,8 @@ static int enter(struct pack *pack, int fd, const struct stat *is)
     *level = (struct level){.fd = -1, .path = strlen(pack->name), .device = is->st_dev, .inode = is->st_ino};
     pack->depth++;
     TRY(for_each_entry(fd, pack->room, sizeof pack->room, take_name, level));
-    qsort_r(level->order, level->n, sizeof *level->order, by_name, level->names);
+    if (level->n)
+        qsort_r(level->order, level->n, sizeof *level->order, by_name, level->names);
     level->fd = owned;
     owned = -1;
     if (pack->depth > HELD)

@@ -1,5 +1,5 @@
-/* Whatever an archive says, nothing outside its directory changes, nothing is leaked, and it is the same in one
- * piece as in many.
+/* Whatever an archive says, nothing outside its directory changes, nothing is leaked, and it is the same in
+ * one piece as in many.
  *
  *     tests/fuzz/run [SECONDS]
  *
@@ -51,7 +51,8 @@ static void check_outside(void)
     if (!first.st_ino)
         first = now, first_file = file;
     if (memcmp(&first.st_mtim, &now.st_mtim, sizeof now.st_mtim) || first.st_mode != now.st_mode ||
-        first_file.st_ctim.tv_nsec != file.st_ctim.tv_nsec || first_file.st_nlink != file.st_nlink || file.st_size)
+        first_file.st_ctim.tv_nsec != file.st_ctim.tv_nsec || first_file.st_nlink != file.st_nlink ||
+        file.st_size)
         die("something outside was changed");
     while (all && readdir(all))
         entries++;

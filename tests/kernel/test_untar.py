@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.archives import END, directory, entry, extended, record, symlink, unpack
 
@@ -130,7 +130,16 @@ def _repacked(layer: Path, to: Path) -> None:
     os.close(fd)
 
 
+_BELOW = [("file", "a/b")]
+
+
 @settings(max_examples=300, deadline=None)
+@example([_BELOW, [("whiteout", "a"), ("directory", "a")]], False)
+@example([_BELOW, [("whiteout", "a"), ("file", "a/a")]], False)
+@example([_BELOW, [("file", "a"), ("directory", "a")]], False)
+@example([_BELOW, [("directory", "a"), ("whiteout", "a")]], True)
+@example([_BELOW, [("file", "a/a"), ("opaque", "a")]], True)
+@example([_BELOW, [("opaque", "a"), ("file", "a/a")]], True)
 @given(st.lists(_entries, min_size=1, max_size=3), st.booleans())
 def test_an_overlay_of_layers_shows_what_their_entries_say_one_after_the_other(layers, again):
     model = Model()
