@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.archives import (
     END,
@@ -304,6 +304,7 @@ _paths = st.lists(_parts.filter(lambda n: len(os.fsencode(n)) < 200), min_size=1
 _times = st.floats(-(2**31), 2**33).map(lambda seconds: round(seconds, 6))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(_paths, st.binary(max_size=700), st.integers(0, 0o777), _times), max_size=8),
     st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
