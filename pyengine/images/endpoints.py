@@ -186,14 +186,16 @@ def tls_context(verify: bool, certificates: Certificates = Certificates()) -> ss
     """
     import ssl
 
-    context = ssl.create_default_context()
     if not verify:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without authorities: that is quicker
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    elif not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
-        for path in filter(os.path.exists, _USUAL_BUNDLES):  # a Python built on another system
-            context.load_verify_locations(path)
-            break
+    else:
+        context = ssl.create_default_context()
+        if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
+            for path in filter(os.path.exists, _USUAL_BUNDLES):  # a Python of another system
+                context.load_verify_locations(path)
+                break
     try:
         for path in certificates.authorities:
             context.load_verify_locations(path)
