@@ -174,11 +174,8 @@ class Authenticator:
     ) -> Reply:
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
         body = SecretBytes(form.encode()) if form else None
-        hops = 0 if form else 5  # a form that holds a password goes where it was sent
         try:
-            return self._wire.open(
-                method, url, headers, authorization=authorization, body=body, hops=hops
-            )
+            return self._wire.open(method, url, headers, authorization=authorization, body=body)
         except WireError as error:
             registry = self._wire.endpoint.registry
             raise RegistryUnavailable(registry, f"its token server: {error.why}") from None

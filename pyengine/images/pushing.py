@@ -9,17 +9,17 @@ from attrs import frozen
 
 from pyengine.errors import ImageNotFound, InvalidContent, InvalidRequest
 from pyengine.images.catalog import Images
+from pyengine.images.deflating import deflater
 from pyengine.images.fetching import Stopped, Telling
-from pyengine.images.packing import check_compression, pack_layer
 from pyengine.images.pulling import together
 from pyengine.images.registry import Repository
 from pyengine.images.servers import Means
-from pyengine.images.unpacking import LayerPlan, Progress, layer_plans
+from pyengine.images.settling import settle
+from pyengine.images.unpacking import Progress
 from pyengine.images.uploads import Uploads
 from pyengine.model import content as contents
-from pyengine.model import image_config, media_types
+from pyengine.model import media_types
 from pyengine.model.content import Descriptor, Index, Manifest
-from pyengine.model.media_types import OCI_MANIFEST
 from pyengine.model.reference import Reference
 from pyengine.store.image_names import Named
 
@@ -58,7 +58,7 @@ def push(
     Raises `ImageNotFound`, `RegistryError` and its others, `TimedOut`, `StoreError`.
     """
     given = options or PushOptions()
-    check_compression(given.compression, given.level)
+    deflater(given.compression, given.level)  # a bad wish is told before anything is done
     if reference.digest is not None:
         why = "a digest is no name that could be given: push a tag"
         raise InvalidRequest("reference", str(reference), why=why)
@@ -107,24 +107,35 @@ class _Push:
         self._options = options
         self._uploads = Uploads(repository, chunk=options.chunk)
         self._telling = Telling(reference.familiar, progress)
-        self._pin: Callable[[str], object] = str
         self._sources: tuple[tuple[str, frozenset[str]], ...] | None = None
 
     def run(self) -> str:
         """See `push`."""
         self._telling("resolving", detail=self._reference.target)
         with self._content.pins.hold() as hold:
-            self._pin = hold.add
             reached = self._images.reach.of_name(self._named)
             hold.add(*reached.blobs, *reached.layers)
-            target = self._whole() or self._read(self._named.manifest)
-            digest = self._send_tree(target)
-            if target.digest == digest and digest == self._named.target.digest:
-                self._note(digest)
+            index = self._whole()
+            if index is not None:
+                self._send_index(index, self._reference.target, 0)
+                digest = index.digest
+            else:
+                options = self._options
+                self._named = settle(
+                    self._images,
+                    self._named,
+                    hold,
+                    compression=options.compression,
+                    level=options.level,
+                )
+                digest = self._named.manifest
+                self._send_manifest(digest, self._reference.target)
+            if digest == self._named.target.digest:
+                self._note()
         self._telling("done", detail=digest)
         return digest
 
-    def _note(self, digest: str) -> None:
+    def _note(self) -> None:
         """Our name is one that a registry has, too: see `Images.add`."""
         manifest = self._read(self._named.manifest)
         if not self._named.pulled and isinstance(manifest, Manifest):
@@ -160,16 +171,14 @@ class _Push:
             yield found.config.digest
             yield from (layer.digest for layer in found.layers if not layer.is_foreign)
 
-    def _send_tree(self, target: Manifest | Index) -> str:
-        """All that *target* names, and then *target* under the tag."""
-        tag = self._reference.target
-        if isinstance(target, Manifest):
-            manifest, data = self._with_blobs(target)
-            self._send_blobs(manifest)
-            self._uploads.manifest(tag, data, manifest.media_type, manifest.digest)
-            return manifest.digest
-        self._send_index(target, tag, 0)
-        return target.digest
+    def _send_manifest(self, digest: str, name: str) -> None:
+        """An image, and then its manifest under *name*."""
+        manifest = self._read(digest)
+        if not isinstance(manifest, Manifest):
+            raise InvalidContent("manifest", "it is an index of several", digest)
+        self._send_blobs(manifest)
+        data = self._content.blobs.read(digest, manifest.size)
+        self._uploads.manifest(name, data, manifest.media_type, digest)
 
     def _send_index(self, index: Index, name: str, depth: int) -> None:
         if depth > _DEEPEST:
@@ -179,38 +188,9 @@ class _Push:
             if isinstance(found, Index):
                 self._send_index(found, entry.digest, depth + 1)
             else:
-                self._send_blobs(found)
-                data = self._content.blobs.read(entry.digest, entry.size)
-                self._uploads.manifest(entry.digest, data, found.media_type, entry.digest)
+                self._send_manifest(entry.digest, entry.digest)
         data = self._content.blobs.read(index.digest, index.size)
         self._uploads.manifest(name, data, index.media_type, index.digest)
-
-    def _with_blobs(self, manifest: Manifest) -> tuple[Manifest, bytes]:
-        """*manifest*; or another one, where layers had to become blobs first."""
-        blobs, limits = self._content.blobs, self._content.limits
-        lacking = [
-            layer.digest
-            for layer in manifest.layers
-            if not layer.is_foreign and not blobs.has(layer.digest)
-        ]
-        if not lacking:
-            return manifest, blobs.read(manifest.digest, limits.manifest_bytes)
-        image = image_config.parse(blobs.read(manifest.config.digest, limits.config_bytes))
-        plans = layer_plans(manifest, image, limits)
-        oci = manifest.media_type == OCI_MANIFEST
-        layers = [
-            self._packed(plan, oci=oci) if layer.digest in lacking else layer
-            for plan, layer in zip(plans, manifest.layers, strict=True)
-        ]
-        data = contents.print_manifest(manifest.config, layers, oci, manifest.annotations)
-        made = contents.parse(data)
-        assert isinstance(made, Manifest)
-        return made, data
-
-    def _packed(self, plan: LayerPlan, *, oci: bool) -> Descriptor:
-        self._telling("waiting", plan.diff_id)
-        compression, level = check_compression(self._options.compression, self._options.level)
-        return pack_layer(self._content, plan, compression, level, oci=oci, pin=self._pin)
 
     def _send_blobs(self, manifest: Manifest) -> None:
         blobs = {one.digest: one for one in (*manifest.layers, manifest.config)}

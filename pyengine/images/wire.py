@@ -145,21 +145,20 @@ class Wire:
         *,
         authorization: str = "",
         body: Body | None = None,
-        hops: int = _HOPS,
     ) -> Reply:
-        """Ask for *url*, and follow where that leads: at most *hops* times.
+        """Ask for *url*, and follow where that leads: so many times.
 
         *authorization* goes to the origin of *url*, and to no other. Raises `WireError`.
         """
         first = url
-        for _ in range(hops + 1):
+        for _ in range(_HOPS + 1):
             sent = {"User-Agent": _AGENT, "Accept-Encoding": "identity", **headers}
             if authorization and url.origin == first.origin:
                 sent["Authorization"] = Secret(authorization)
             reply = self._once(method, url, sent, body)
             reply.was_redirected = url.origin != first.origin
             place = reply.headers.get("Location")
-            if reply.status not in _REDIRECTS or not place or hops == 0:
+            if reply.status not in _REDIRECTS or not place:
                 return reply
             with reply:
                 reply.words()
@@ -169,7 +168,7 @@ class Wire:
                         raise WireError(f"it redirects a {method}", can_retry=False)
                     if url.origin != first.origin:  # what we send is for whom we chose
                         raise WireError(f"it redirects a {method} to {url.host}", can_retry=False)
-        raise WireError(f"it redirects more than {hops} times", can_retry=False)
+        raise WireError(f"it redirects more than {_HOPS} times", can_retry=False)
 
     def checked(self, text: str, base: Url) -> Url:
         """The place *text* that *base* sends us to. Raises `WireError` where we shall not go."""

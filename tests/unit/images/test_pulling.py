@@ -335,9 +335,12 @@ def test_a_server_that_knows_no_ranges_sends_all_again(images, hostile, image, a
     actions = {"whole": without_range, "416": status(416), "other-range": other}
     with pytest.raises(RegistryUnavailable):
         get(images, hostile.address, attempts=1)
+    hostile.forget()
     hostile.when(image.layers[1], actions[answer], times=1)
     get(images, hostile.address)
     assert holds(images, image)
+    # what was there already was not fed twice: nothing had to begin anew
+    assert len(hostile.heard(image.layers[1])) == (1 if answer == "whole" else 2)
 
 
 def test_bytes_of_an_earlier_attempt_that_are_wrong_are_fetched_again(images, hostile, image):

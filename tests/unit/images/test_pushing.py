@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
+import tarfile
 
 import pytest
+from attrs import evolve
 from support.hostile import Exchange, status
 from support.images import content_in, make_image, store_blobs, tar_of
 from support.registries import INDEX, sha256
@@ -20,15 +21,15 @@ from pyengine.errors import (
 )
 from pyengine.images.catalog import Images
 from pyengine.images.connections import Patience
-from pyengine.images.packing import pack_layer
 from pyengine.images.pulling import pull
 from pyengine.images.pushing import PushOptions, push, push_all_tags
 from pyengine.images.servers import Means
-from pyengine.images.unpacking import layer_plans
+from pyengine.images.settling import chance_diff_id
 from pyengine.model import content as contents
-from pyengine.model import digests, image_config, media_types
+from pyengine.model import image_config, media_types
 from pyengine.model.platform import Platform
 from pyengine.model.reference import Reference
+from pyengine.store.layers import LayerRecord
 
 LARGE = os.urandom(3 << 20)
 TARS = (tar_of({"small": b"hello"}), tar_of({"large": LARGE}))
@@ -286,46 +287,40 @@ def test_an_index_goes_as_a_whole_or_its_image_alone(images, hostile, whole):
 # --- layers without blobs ---
 
 
-class Keeper:
-    """Packs what `TarKeeper` has kept."""
-
-    def __call__(self, directory: int, out: int) -> None:
-        with (
-            open(f"/proc/self/fd/{directory}/tar", "rb") as file,
-            open(out, "wb", closefd=False) as w,
-        ):
-            w.write(file.read())
-
-
-def unpacked_plan(images, image):
-    """The plan of its first layer, which is unpacked, and whose blob is gone."""
-    from pyengine.images.unpacking import unpack
-
-    config = image_config.parse(image.config)
-    plans = layer_plans(image.manifest, config)
-    unpack(images.content, plans)
-    images.content.blobs.remove(plans[0].blob)
-    return plans[0]
-
-
 @pytest.mark.parametrize(
-    ("compression", "level"),
-    [("gzip", None), ("gzip", 1), ("zstd", None), ("zstd", 9), ("none", None)],
+    ("compression", "level"), [("gzip", None), ("gzip", 1), ("zstd", 9), ("none", None)]
 )
-def test_a_layer_without_a_blob_is_packed_the_same_each_time(images, image, compression, level):
-    plan = unpacked_plan(images, image)
-    made = {pack_layer(images.content, plan, compression, level, packer=Keeper()) for _ in range(2)}
-    (one,) = made
-    data = images.content.blobs.read(one.digest, 1 << 20)
-    assert len(data) == one.size
-    if compression == "gzip":
-        data = gzip.decompress(data)
-    elif compression == "zstd":
-        from pyengine.images.zstandard import decompressor
+def test_a_layer_that_a_container_wrote_is_packed_as_was_asked_for(
+    images, image, registry, tmp_path, compression, level
+):
+    base = image_config.parse(image.config)
+    diff_ids = (*base.diff_ids, chance_diff_id())
+    written = tmp_path / "root" / "written"
+    written.mkdir()
+    (written / "new").write_text("by a container")
+    *_, below, chain = image_config.chain_ids(diff_ids)
+    images.content.layers.adopt(str(written), LayerRecord(chain, diff_ids[-1], below))
+    config = image_config.print_config(evolve(base, diff_ids=diff_ids))
+    named = contents.Descriptor(
+        media_types.OCI_CONFIG, images.content.blobs.put(config), len(config)
+    )
+    later = contents.Descriptor(media_types.OCI_LAYER, diff_ids[-1], 0)
+    printed = contents.print_manifest(named, (*image.manifest.layers, later))
+    images.content.blobs.put(printed)
+    manifest = contents.parse(printed)
+    reference = Reference.parse(f"{registry.address}/push/committed:{compression}{level}")
+    images.add(reference, manifest.descriptor, manifest)
 
-        data = decompressor(27).decompress(data)
-    assert digests.of(data) == plan.diff_id
-    assert media_types.compression_of(one.media_type) == compression.replace("none", "")
+    digest = push(images, reference, means(), PushOptions(compression, level))
+    other = Images(content_in(tmp_path / "other"))
+    found = pull(other, reference, means(), platform=Platform("linux", "amd64"))
+    assert found.manifest == digest == images.find(str(reference)).manifest
+    layer = contents.parse(other.content.blobs.read(digest, 1 << 20)).layers[-1]
+    assert media_types.compression_of(layer.media_type) == compression.replace("none", "")
+    true = image_config.parse(other.content.blobs.read(found.config, 1 << 20)).diff_ids
+    packed = f"{other.content.layers.directory(image_config.chain_ids(true)[-1])}/tar"
+    with tarfile.open(packed) as archive:
+        assert archive.extractfile("new").read() == b"by a container"
 
 
 @pytest.mark.parametrize(("compression", "level"), [("lzma", None), ("gzip", 10), ("zstd", 0)])
