@@ -40,13 +40,14 @@ def save(
     *,
     platform: Platform | None = None,
     format: Literal["oci", "docker"] = "oci",
-) -> None:
-    """Write the images that *names* mean to *destination*, a path or a stream of bytes.
+) -> tuple[Named, ...]:
+    """Write the images that *names* mean to *destination*, a path or a stream; answers them.
 
-    What is called by an id has no name in the archive. Layers that a container wrote are packed.
-    The same images give the same bytes. A file gets its name, and replaces another, when it is
-    whole and on disk. *platform*: only that one of an index; else all of it that is there. With
-    *format* ``"docker"`` it is a docker-archive only, without manifests.
+    What is called by an id has no name in the archive. Layers that a container wrote are packed,
+    which gives their image another id: what is answered has that. The same images give the same
+    bytes. A file gets its name, and replaces another, when it is whole and on disk. *platform*:
+    only that one of an index; else all of it that is there. With *format* ``"docker"`` it is a
+    docker-archive only, without manifests.
 
     Raises `ImageNotFound` for an unknown name and for a platform that is not there,
     `InvalidRequest`, `NoSpace`, `StoreError` also for damaged content, and `OSError` as a stream
@@ -57,12 +58,12 @@ def save(
     if format not in ("oci", "docker"):
         raise InvalidRequest("format", format, expected="'oci' or 'docker'")
     with images.content.pins.hold() as hold:
-        plan = _Plan(images.content.blobs, is_layout=format == "oci")
-        for text in dict.fromkeys(names):
-            named, by_name = lookup.find_by(images.names, text)
-            hold.add(*images.reach.of_name(named).blobs)
-            named = _settled(images, named, hold)
-            plan.add(named, text, platform, by_name=by_name)
+        plan, saved = _Plan(images.content.blobs, is_layout=format == "oci"), []
+        found = [(text, *lookup.find_by(images.names, text)) for text in dict.fromkeys(names)]
+        hold.add(*(digest for _, named, _ in found for digest in images.reach.of_name(named).blobs))
+        for text, named, by_name in found:
+            saved.append(_settled(images, named, hold))
+            plan.add(saved[-1], text, platform, by_name=by_name)
         if not plan.images:
             raise InvalidRequest("images", [], expected="at least one name or id")
         if isinstance(destination, (str, os.PathLike)):
@@ -70,6 +71,7 @@ def save(
                 plan.write(file)
         else:
             plan.write(destination)
+    return tuple(saved)
 
 
 def _settled(images: Images, named: Named, hold: Hold) -> Named:

@@ -308,6 +308,13 @@ def test_a_layer_that_a_container_wrote_is_packed_when_it_is_saved(images, tmp_p
     manifest = model.parse(printed)
     images.add(Reference.parse("mine:1"), manifest.descriptor, manifest, AMD)
 
+    out = io.BytesIO()
+    told, also = save(images, [manifest.config.digest, "mine:1"], out)  # an id that goes
+    assert (told.reference, told.config) == (
+        "docker.io/library/mine:1",
+        images.find("mine:1").config,
+    )
+    assert also.config == told.config != manifest.config.digest
     data = saved(images, "mine:1")
     (loaded,) = load(images_in(tmp_path / "second"), data)
     other = images_in(tmp_path / "second")
