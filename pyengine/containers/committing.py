@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from attrs import evolve, frozen
 from pyengine.containers.image_roots import chain_id_of
 from pyengine.containers.looking import cgroup_of, state_of
 from pyengine.containers.rootfs import completing_layer
-from pyengine.errors import Unsupported
+from pyengine.errors import EngineError, Unsupported
 from pyengine.images.settling import chance_diff_id, packed, read_image
 from pyengine.model import media_types
 from pyengine.model.config_changes import apply_changes
@@ -99,12 +100,11 @@ def commit(
             history=(*base.image.history, _step(record.spec, author, message)),
         )
         named = _name(house, base, made, taken, reference)
-        if taken.size < 0:  # the image is there by now: nobody waits for its size
-            _measure(images.content, taken.chain_id)
+    # the image is there by now: who uses it does not wait for what is left
     if durable:
-        images.content.layers.make_durable()
+        _finish(images.content, taken)
     else:
-        images.settle_later()
+        threading.Thread(target=_finish_later, args=(images.content, taken), daemon=True).start()
     house.tell("commit", record, imageID=named.config, comment=message)
     return named
 
@@ -223,6 +223,19 @@ def _standing_still(house: House, container_id: str, wanted: bool) -> Iterator[N
         yield
     finally:
         cgroup.thaw()
+
+
+def _finish(content: Content, taken: _Taken) -> None:
+    if taken.size < 0:
+        _measure(content, taken.chain_id)
+    content.layers.make_durable()
+
+
+def _finish_later(content: Content, taken: _Taken) -> None:
+    try:
+        _finish(content, taken)
+    except (EngineError, FileNotFoundError):  # the image is gone, or on a disk that is full
+        return
 
 
 def _measure(content: Content, chain_id: str) -> None:
