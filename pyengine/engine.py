@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pyengine.containers import ending, looking
-from pyengine.containers.house import House
+from pyengine.containers.house import House, RegistryWishes
 from pyengine.errors import ContainerNotFound, InvalidRequest, NotFound, Unsupported
 from pyengine.events import EventStream
 from pyengine.image import Image, ImageCollection, PruneReport
@@ -147,8 +147,12 @@ class Engine:
     whose users they have by default: with ``auto`` each has some of its own. Features
     named in *require* must be there, or `Unsupported` is raised now. With *best_effort* limits
     that this host cannot enforce are a `LimitNotEnforced` warning, in all containers that do not
-    say otherwise. Close it, or use it in a ``with``: its containers end then. After a fork it
-    raises `ForeignProcess` in the child.
+    say otherwise. *registry_config* is a file with credentials as docker keeps them (default:
+    DOCKER_CONFIG's, else the user's); *mirrors* are URLs that are asked before Docker Hub, and
+    *insecure_registries* hosts, ``HOST:PORT`` or networks that need not prove who they are.
+
+    Close it, or use it in a ``with``: its containers end then. After a fork it raises
+    `ForeignProcess` in the child.
     """
 
     def __init__(
@@ -161,18 +165,20 @@ class Engine:
         require: Iterable[str] = (),
         best_effort: bool = False,
         registry_config: str | os.PathLike[str] | None = None,
+        mirrors: Iterable[str] = (),
+        insecure_registries: Iterable[str] = (),
         log_level: str | None = None,
     ) -> None:
         if owner not in ("process", "none"):
             raise InvalidRequest("owner", owner, expected="'process' or 'none'")
-        if registry_config is not None:
-            raise Unsupported("registry_config=", "registries are not built yet", "leave it out")
         if log_level is not None and log_level not in _LEVELS:
             raise InvalidRequest("log_level", log_level, expected=", ".join(_LEVELS))
         self._owner = owner
         self._userns = _parse_userns(userns) if userns != "" else ""
         self._best_effort = flag(best_effort, "best_effort")
         self._house = House(Layout.of(root, run_root))
+        if registry_config is not None or mirrors or insecure_registries:
+            self._house.registry_wishes = _registries(registry_config, mirrors, insecure_registries)
         if log_level is not None:
             self._house.logger = _logger(log_level)
         self._closer = weakref.finalize(self, close_house, self._house)
@@ -446,6 +452,18 @@ def _parse_userns(given: object) -> str:
     from pyengine.model.options_security import userns
 
     return userns(given)
+
+
+def _registries(
+    config: str | os.PathLike[str] | None, mirrors: Iterable[str], insecure: Iterable[str]
+) -> RegistryWishes:
+    """Raises `InvalidRequest` for what is no mirror and no registry."""
+    from pyengine.images.endpoints import RegistrySettings
+
+    path = None if config is None else os.fspath(config)
+    wishes = RegistryWishes(path, tuple(mirrors), tuple(insecure))
+    RegistrySettings(mirrors=wishes.mirrors, insecure=wishes.insecure)
+    return wishes
 
 
 def _logger(level: str) -> logging.Logger:

@@ -6,6 +6,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from attrs import frozen
+
 from pyengine.containers import recovery
 from pyengine.containers.alarms import Alarms
 from pyengine.containers.catalog import Catalog
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pyengine.containers.sharing import Held
     from pyengine.containers.user_ranges import UserRanges
     from pyengine.images.catalog import Images
+    from pyengine.images.servers import Means
     from pyengine.linux.native_joiner import Joiner
     from pyengine.model.capabilities import Capabilities
     from pyengine.model.record import ContainerRecord
@@ -44,6 +47,18 @@ class Expecting(Protocol):
 
     def end(self) -> None:
         """It never will be: the container is removed."""
+
+
+@frozen
+class RegistryWishes:
+    """How an engine's registries are to be asked.
+
+    *credentials* is a file of docker's, where it is not the usual one.
+    """
+
+    credentials: str | None = None
+    mirrors: tuple[str, ...] = ()
+    insecure: tuple[str, ...] = ()
 
 
 class House:
@@ -63,6 +78,7 @@ class House:
         self.catalog = Catalog(layout, self.guard.start)
         self._ranges: UserRanges | None = None
         self._images: Images | None = None
+        self.registry_wishes = RegistryWishes()
         self.spares = Spares(self.catalog.make_spare, networks=os.geteuid() == 0)
         self.sweeper = Sweeper(lambda: self.catalog.trash)
         self.events = EventLog(layout.events, self.sweeper.later)
@@ -113,6 +129,16 @@ class House:
             with self._lock:
                 self._images = self._images or images_of(self)
         return self._images
+
+    def registries(self) -> Means:
+        """How registries are asked."""
+        from pyengine.images.credentials import CredentialStore
+        from pyengine.images.endpoints import RegistrySettings
+        from pyengine.images.servers import Means
+
+        asked = self.registry_wishes
+        settings = RegistrySettings(mirrors=asked.mirrors, insecure=asked.insecure)
+        return Means(settings=settings, store=CredentialStore(asked.credentials))
 
     def enter(self) -> None:
         """Raise `ForeignProcess` in a fork and `EngineClosed` after `close`; open the root once."""

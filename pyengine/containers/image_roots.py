@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyengine.containers.rootfs import Rootfs, completing_layer
 from pyengine.errors import EngineError, ImageNotFound, InvalidContent
+from pyengine.images.archive_sources import SCHEMES
 from pyengine.images.image_use import ImageUse
 from pyengine.images.unpacking import LayerPlan, layer_plans, unpack
 from pyengine.model.content import Manifest, parse
@@ -40,9 +41,10 @@ def image_root(house: House, options: ContainerOptions, held: ExitStack) -> Root
 
 
 def _find(house: House, options: ContainerOptions, held: ExitStack) -> Named:
-    if options.pull != "always":
+    wanted, is_archive = options.image, options.image.startswith(SCHEMES)
+    if options.pull != "always" and not is_archive:
         try:
-            return held.enter_context(house.images.using(options.image))
+            return held.enter_context(house.images.using(wanted))
         except ImageNotFound:
             if options.pull == "never":
                 raise
@@ -50,8 +52,8 @@ def _find(house: House, options: ContainerOptions, held: ExitStack) -> Named:
     from pyengine.progress import watching
 
     with watching(options.progress) as tell:
-        bring(house, options.image, platform=options.platform, progress=tell)
-    return held.enter_context(house.images.using(options.image))
+        brought = bring(house, wanted, platform=options.platform, progress=tell)
+    return held.enter_context(house.images.using(brought.config if is_archive else wanted))
 
 
 def _unpacked(images: Images, named: Named) -> tuple[str, ...]:

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal, cast
 
-from pyengine.errors import Unsupported
+from attrs import evolve
+
+from pyengine.errors import InvalidRequest, Unsupported
+from pyengine.images.archive_sources import is_source, resolve_source
+from pyengine.images.servers import Means
+from pyengine.model.platform import Platform
+from pyengine.model.progress import ProgressEvent
+from pyengine.model.reference import Reference
 
 if TYPE_CHECKING:
     from pyengine.containers.house import House
+    from pyengine.images.credentials import Credentials
     from pyengine.model.event import FilterTexts
-    from pyengine.model.progress import ProgressEvent
     from pyengine.store.image_names import Named
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]
-_HOST = "use host: or rootfs:/directory as the image"
+Progress = Callable[[ProgressEvent], object]
 
 
 def bring(
-    house: House,
-    image: str,
-    *,
-    platform: str = "",
-    progress: Callable[[ProgressEvent], object] | None = None,
-) -> None:
+    house: House, image: str, *, platform: str = "", progress: Progress | None = None
+) -> Named:
     """Have *image* in the store, wherever it comes from. Raises as `pull` and `load`."""
-    pull(house, image, platform=platform, progress=progress)
+    if not is_source(image):
+        return pull(house, image, platform=platform, progress=progress)
+    named = resolve_source(house.images, image, platform=_platform(platform), progress=progress)
+    _tell(house, "load", named)
+    return named
 
 
 def pull(
@@ -36,10 +43,27 @@ def pull(
     platform: str = "",
     all_tags: bool = False,
     auth: object = None,
-    progress: Callable[[ProgressEvent], object] | None = None,
+    progress: Progress | None = None,
 ) -> Named:
     """See `image.ImageCollection.pull`."""
-    raise Unsupported(f"pulling {reference!r}", "registries are not built yet", _HOST)
+    from pyengine.images import pulling
+
+    house.enter()
+    wanted, means = Reference.parse(reference), _means(house, auth)
+    chosen = _platform(platform)
+    if all_tags:
+        if wanted.tag or wanted.digest:
+            why = "all tags are wanted, and one is named"
+            raise InvalidRequest("reference", reference, why=why)
+        several = pulling.pull_all_tags(
+            house.images, wanted, means, platform=chosen, progress=progress
+        )
+        named = several[-1]
+    else:
+        named = pulling.pull(house.images, wanted, means, platform=chosen, progress=progress)
+    house.images.settle_later()
+    _tell(house, "pull", named)
+    return named
 
 
 def push(
@@ -50,21 +74,26 @@ def push(
     auth: object = None,
     compression: str = "gzip",
     level: int | None = None,
-    progress: Callable[[ProgressEvent], object] | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """See `image.ImageCollection.push`."""
-    raise Unsupported(f"pushing {reference!r}", "registries are not built yet", _HOST)
+    raise Unsupported(f"pushing {reference!r}", "it is not built yet", "save it, and use skopeo")
 
 
 def load(
-    house: House,
-    source: Source,
-    *,
-    platform: str = "",
-    progress: Callable[[ProgressEvent], object] | None = None,
+    house: House, source: Source, *, platform: str = "", progress: Progress | None = None
 ) -> list[Named]:
     """See `image.ImageCollection.load`."""
-    raise Unsupported("loading images", "archives are not built yet", _HOST)
+    from pyengine.images import archive_load
+
+    house.enter()
+    loaded = archive_load.load(
+        house.images, source, platform=_platform(platform), progress=progress
+    )
+    house.images.content.layers.make_durable()
+    for named in loaded:
+        _tell(house, "load", named)
+    return [*loaded]
 
 
 def save(
@@ -73,9 +102,19 @@ def save(
     destination: str | os.PathLike[str] | IO[bytes],
     *,
     format: str = "oci",
+    platform: str = "",
 ) -> None:
     """See `image.ImageCollection.save`."""
-    raise Unsupported("saving images", "archives are not built yet", _HOST)
+    from pyengine.images import archive_save
+
+    if format not in ("oci", "docker"):
+        raise InvalidRequest("format", format, expected="oci or docker")
+    house.enter()
+    texts = [*images]
+    chosen = cast(Literal["oci", "docker"], format)
+    archive_save.save(house.images, texts, destination, platform=_platform(platform), format=chosen)
+    for text in texts:
+        _tell(house, "save", house.images.find(text))
 
 
 def import_(
@@ -88,7 +127,20 @@ def import_(
     platform: str = "",
 ) -> Named:
     """See `image.ImageCollection.import_`."""
-    raise Unsupported("importing images", "archives are not built yet", _HOST)
+    from pyengine.images import importing
+
+    house.enter()
+    named = importing.import_(
+        house.images,
+        source,
+        tag,
+        changes=changes,
+        message=message,
+        platform=_platform(platform),
+    )
+    house.images.content.layers.make_durable()
+    _tell(house, "import", named)
+    return named
 
 
 def search(
@@ -96,3 +148,32 @@ def search(
 ) -> list[dict[str, object]]:
     """See `image.ImageCollection.search`."""
     raise Unsupported("searching registries", "it is not built yet", "look at the registry's pages")
+
+
+def _platform(text: str) -> Platform | None:
+    return Platform.parse(text) if text else None
+
+
+def _means(house: House, auth: object) -> Means:
+    """How registries are asked; *auth* stands before what is remembered."""
+    if auth is None:
+        return house.registries()
+    return evolve(house.registries(), credentials=_credentials(auth))
+
+
+def _credentials(auth: object) -> Credentials:
+    from pyengine.images.credentials import Credentials
+
+    match auth:
+        case Credentials():
+            return auth
+        case str() if auth:
+            return Credentials(registry_token=auth)
+        case (str(user), str(password)):
+            return Credentials(user, password)
+    given = type(auth).__name__  # never what it is
+    raise InvalidRequest("auth", given, expected="(user, password), or a token")
+
+
+def _tell(house: House, action: str, named: Named) -> None:
+    house.events.emit("image", action, named.config, {"name": named.reference or named.config})

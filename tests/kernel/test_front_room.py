@@ -39,11 +39,11 @@ print(pyengine.run({image!r}, "echo hi").stdout, end="")
 idle = pyengine.create({image!r}, "true", name="idle")
 web = pyengine.start({image!r}, "sleep 4771", name="web")
 print(idle.status, web.status, web.exec("echo there").stdout, end="")
-for verb in (lambda: pyengine.pull("alpine"), lambda: pyengine.build(".")):
+for verb in (lambda: pyengine.pull("UPPER"), lambda: pyengine.build(".")):
     try:
         verb()
-    except pyengine.Unsupported as error:
-        print("not built yet" in str(error))
+    except (pyengine.InvalidRequest, pyengine.Unsupported) as error:
+        print("lowercase" in str(error) or "not built yet" in str(error))
 """
     told = python(script, PYENGINE_ROOT=str(tmp_path / "default"))
     assert told == "hi\ncreated running there\nTrue\nTrue\n"
@@ -76,8 +76,9 @@ def test_what_is_required_is_there_or_refused_with_a_way_out(tmp_path):
         assert engine.capabilities().tier == "root"
     with pytest.raises(Unsupported, match="not built yet"):
         pyengine.Engine(root=tmp_path, require="networks")
-    with pytest.raises(Unsupported, match="registries"):
-        pyengine.Engine(root=tmp_path, registry_config="/x")
+    for wrong in ({"mirrors": ["ftp://x"]}, {"insecure_registries": ["a/b"]}):
+        with pytest.raises(InvalidRequest):
+            pyengine.Engine(root=tmp_path, **wrong)
 
 
 def test_an_engine_that_is_refused_has_let_go_of_everything(tmp_path):
