@@ -71,6 +71,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     ),
     "platform": ("linux amd64", "/", 5, "plan9/amd64", "linux/vax"),
     "pull": ("sometimes", 5, True),
+    "progress": ("loud", 5, True),
     "owner": ("me", 5, ""),
     "shm_size": (-1, "big", 1.5, True, []),
     "ulimits": (5, ["nofile"], ["nope=1"], {"nofile": (5, 4)}, {"core": "x"}, ["nofile=1:2:3"]),
