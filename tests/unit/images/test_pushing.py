@@ -25,6 +25,7 @@ from pyengine.images.pulling import pull
 from pyengine.images.pushing import PushOptions, push, push_all_tags
 from pyengine.images.servers import Means
 from pyengine.images.settling import chance_diff_id
+from pyengine.images.unpacking import layer_plans, unpack
 from pyengine.model import content as contents
 from pyengine.model import image_config, media_types
 from pyengine.model.platform import Platform
@@ -294,6 +295,7 @@ def test_a_layer_that_a_container_wrote_is_packed_as_was_asked_for(
     images, image, registry, tmp_path, compression, level
 ):
     base = image_config.parse(image.config)
+    unpack(images.content, layer_plans(image.manifest, base))
     diff_ids = (*base.diff_ids, chance_diff_id())
     written = tmp_path / "root" / "written"
     written.mkdir()
