@@ -164,7 +164,7 @@ class Catalog:
         name = name_or_id.removeprefix("/")
         if "/" not in name and "\0" not in name and len(name) < 256:
             holder = owners.holder_of(self.layout, name)
-            if holder is not None and os.path.exists(self.layout.home(*holder).record):
+            if holder is not None and os.path.lexists(self.layout.home(*holder).record):
                 return holder[1]
         found = {one for one in self.ids() if one.startswith(name_or_id)}
         if len(found) > 1:
@@ -180,7 +180,7 @@ class Catalog:
             container_id
             for owner in owners.names(self.layout)
             for container_id in owners.containers_of(self.layout, owner)
-            if os.path.exists(self.layout.home(owner, container_id).record)
+            if os.path.lexists(self.layout.home(owner, container_id).record)
         ]
 
     def home(self, container_id: str) -> Home:
@@ -229,12 +229,12 @@ class Catalog:
         if home is not None:
             path = getattr(home, file)
             try:
-                return path, os.stat(path)
+                return path, os.lstat(path)
             except FileNotFoundError:
                 pass
         path = getattr(self.home(container_id), file)
         try:
-            return path, os.stat(path)
+            return path, os.lstat(path)
         except FileNotFoundError:
             return path, None
 
@@ -250,6 +250,9 @@ class Catalog:
         record = records.read(path, ContainerRecord)
         if record is None:
             raise ContainerNotFound(container_id)
+        if record.spec.id != container_id:
+            why = "is damaged: it is another container's"
+            raise StoreError(path, why, "remove the container it belongs to, by force")
         if record.committed and not os.path.isdir(record.layers[0]):
             # killed while it was committed: what it has written is its own still
             _, *layers = record.layers
@@ -309,7 +312,7 @@ class Catalog:
             raise ContainerNotFound(container_id) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.fstat(fd).st_nlink == 0 or not os.path.exists(home.record):
+            if os.fstat(fd).st_nlink == 0 or not os.path.lexists(home.record):
                 raise ContainerNotFound(container_id)
             yield home
         finally:
@@ -322,12 +325,16 @@ class Catalog:
         """
         home = self.home(container_id)
         known = self._records.get(container_id)
-        name = (known[1] if known is not None else self.record(container_id)).spec.name
         owner = self._owner_in(home)
+        try:
+            names = [(known[1] if known is not None else self.record(container_id)).spec.name]
+        except StoreError:  # damaged
+            names = owners.names_of(self.layout, owner, container_id)
         self.forget(container_id)
 
         def give_name_back() -> None:
-            owners.release_name(self.layout, name, owner, container_id)
+            for name in names:
+                owners.release_name(self.layout, name, owner, container_id)
 
         return home.path, give_name_back
 

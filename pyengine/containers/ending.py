@@ -265,11 +265,20 @@ def _thaw(house: House, container_id: str) -> None:
 def remove(house: House, container_id: str, *, force: bool = False) -> None:
     """Remove a container, its logs and everything it has written (row O07).
 
-    Raises `WrongState` for one that runs, unless *force* kills it.
+    Raises `WrongState` for one that runs, unless *force* kills it, and `StoreError` for one whose
+    records are damaged, unless *force* says that it goes all the same.
     """
     house.enter()
-    record = house.catalog.record(container_id)
-    status = status_of(house, container_id)
+    try:
+        record = house.catalog.record(container_id)
+        status = status_of(house, container_id)
+    except StoreError as error:
+        if not force:
+            raise
+        from pyengine.containers import damaged
+
+        damaged.remove(house, container_id, error)
+        return
     if status in LIVELY:
         if not force:
             hint = "stop the container before removing or force remove"
@@ -312,5 +321,7 @@ def close(house: House) -> None:
         try:
             record = house.catalog.record(container_id)
         except ContainerNotFound:
+            continue
+        except StoreError:  # it goes with our directory, and its name when a root is opened next
             continue
         discard(house, record)

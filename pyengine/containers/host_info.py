@@ -10,6 +10,7 @@ import time
 from pyengine.containers.host import host_facts
 from pyengine.containers.house import House
 from pyengine.containers.looking import all_infos
+from pyengine.errors import StoreError
 from pyengine.linux import probe
 from pyengine.model.architectures import architecture_of
 from pyengine.model.state import Status
@@ -29,7 +30,8 @@ def version_info() -> VersionInfo:
 
 def engine_info(house: House) -> EngineInfo:
     """The engine with its containers counted, and its host."""
-    statuses = [info.status for info in all_infos(house)]
+    unreadable: list[StoreError] = []
+    statuses = [info.status for info in all_infos(house, unreadable=unreadable)]
     facts, cgroups = host_facts(), house.hierarchy.describe()
     running, paused = statuses.count(Status.RUNNING), statuses.count(Status.PAUSED)
     return EngineInfo(
@@ -51,7 +53,10 @@ def engine_info(house: House) -> EngineInfo:
         controllers=cgroups.controllers,
         security=(*_SECURITY, *(("name=rootless",) if os.geteuid() != 0 else ())),
         rootless=os.geteuid() != 0,
-        warnings=_warnings(cgroups.controllers, house.events.trouble),
+        warnings=(
+            *_warnings(cgroups.controllers, house.events.trouble),
+            *(f"WARNING: A container cannot be read: {error}" for error in unreadable),
+        ),
         time=time.time(),
     )
 

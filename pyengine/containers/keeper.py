@@ -33,6 +33,7 @@ LINGER = 5.0
 
 _PATIENCE = 30.0
 _READY = b"ready"
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 # --- who needs one ---
@@ -117,7 +118,7 @@ def _descriptor(source: object) -> int:
 @contextmanager
 def _locked(layout: Layout, how: int) -> Iterator[int]:
     try:
-        fd = os.open(layout.keeper_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(layout.keeper_lock, _LOCK_FLAGS, 0o600)
     except OSError as error:
         records.refuse(layout.keeper_lock, error)
     try:
@@ -230,6 +231,9 @@ def _open(house: House) -> Desk:
     if desk is None:
         raise StoreError(house.layout.desks, "no socket can be made there", "use another run_root=")
     staged, path = f"{house.layout.desks}/{KEEPER}.new", f"{house.layout.desks}/{KEEPER}"
+    for one in (staged, path):
+        if os.path.lexists(one) and not os.path.islink(one):
+            raise StoreError(one, "is no keeper's name", "move it away")
     try:
         if os.path.lexists(staged):
             os.unlink(staged)
@@ -260,7 +264,7 @@ def _leaves(house: House, desk: Desk) -> bool:
         return False
     if not is_quiet:
         return False
-    fd = os.open(house.layout.keeper_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(house.layout.keeper_lock, _LOCK_FLAGS, 0o600)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

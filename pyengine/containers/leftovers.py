@@ -134,18 +134,19 @@ def sweep_streams(layout: Layout, lively: Collection[str]) -> None:
     """Remove the streams of containers that do not run, of which *lively* are the ids."""
     try:
         found = os.listdir(os.path.dirname(layout.streams("")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for container_id in found:
         if container_id in lively or len(container_id) != 64:
             continue
-        home = layout.home(STEADY, container_id)
-        if not os.path.isdir(home.path):
-            streams.remove(layout, container_id)
-            continue
-        with _tried(home.path) as is_ours:  # or it may be starting just now
-            if is_ours and not _is_lively(home.state):
+        with suppress(StoreError):  # there is something else in it: that is not ours
+            home = layout.home(STEADY, container_id)
+            if not os.path.isdir(home.path):
                 streams.remove(layout, container_id)
+                continue
+            with _tried(home.path) as is_ours:  # or it may be starting just now
+                if is_ours and not _is_lively(home.state):
+                    streams.remove(layout, container_id)
 
 
 def sweep_unheld(layout: Layout, lively: Collection[str], is_alive: Callable[[str], bool]) -> None:
@@ -179,7 +180,7 @@ def _is_lively(path: str) -> bool:
 def _tried(path: str) -> Iterator[bool]:
     """Hold the lock of a container's directory *path*, or of a file, unless somebody else does."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         yield False
         return

@@ -169,14 +169,23 @@ def _size(directory: str) -> int:
     return total
 
 
-def all_infos(house: House, *, size: bool = False) -> Iterator[ContainerInfo]:
-    """Every container that is there while we look."""
+def all_infos(
+    house: House, *, size: bool = False, unreadable: list[StoreError] | None = None
+) -> Iterator[ContainerInfo]:
+    """Every container that is there while we look.
+
+    One whose records cannot be read is left out, and why is put in *unreadable*, and logged.
+    """
     house.enter()
     for container_id in house.catalog.ids():
         try:
             yield inspect(house, container_id, size=size)
         except ContainerNotFound:
             continue
+        except StoreError as error:
+            house.warn("a container is left out: %s", error)
+            if unreadable is not None:
+                unreadable.append(error)
 
 
 def processes(house: House, container_id: str) -> list[ProcessInfo]:

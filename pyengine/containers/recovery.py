@@ -31,7 +31,10 @@ a keeper's name where no desk is                it was killed                   
                                                                                     one is starting
 the guard of a dead keeper, and no container    it keeps descriptors for nobody     it is sent
 that could need what it keeps                                                       away
-a container's directory without a record        it was being made, or removed       removed
+a container's directory without a record        it was being made, or removed       removed with age
+… whose state is that of a living process       its record was lost                 nothing
+a record that cannot be read                    it is damaged, or of a newer        nothing, unless
+                                                version                             its owner died
 a name whose container is gone                  its container was removed           given back
 two names of a container                        it was being renamed                the one that it
                                                                                     says is kept
@@ -46,10 +49,12 @@ anything else                                   it is not ours                  
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from attrs import evolve
@@ -78,6 +83,8 @@ UNWATCHED = "its watcher was killed"
 _OTHERS = 5.0
 """Seconds to wait for another who buries the same."""
 
+_STAGED_LAYER = re.compile(r"[0-9a-f]+\.[0-9a-f]{8}", re.ASCII)
+
 
 class Tell(Protocol):
     """Who is told what has happened to a container."""
@@ -103,26 +110,50 @@ def recover(
                 owners.hide(layout, name)
         finally:
             os.close(lock)
-    _sweep_hidden(layout, hierarchy, tell)
-    _sweep_levels(hierarchy)
-    _sweep_layers(layout)
-    leftovers.sweep_names(layout)
-    _sweep_ids()
-    _sweep_desks(layout)
+    _sweep_hidden(layout, hierarchy, tell, warn)
+    sweeps: tuple[Callable[[], object], ...] = (
+        lambda: _sweep_levels(hierarchy),
+        lambda: _sweep_layers(layout),
+        lambda: leftovers.sweep_names(layout),
+        _sweep_ids,
+        lambda: _sweep_desks(layout),
+    )
+    _sweep_all(sweeps, warn)
     watchers: dict[str, bool] = {}
     orphaned = False
     lively = set()
     for container_id in owners.containers_of(layout, STEADY):
-        status = settle(layout, hierarchy, container_id, watchers, tell)
+        status: bool | None = False  # what is not understood is not touched below either
+        with _left_for_later(warn):
+            status = settle(layout, hierarchy, container_id, watchers, tell)
         if status is not None:
             lively.add(container_id)
             orphaned = orphaned or status
     leftovers.sweep_cgroups(layout, hierarchy, lively, warn)
-    leftovers.sweep_streams(layout, lively)
-    leftovers.sweep_unheld(layout, lively, lambda owner: watcher_lives(layout, owner))
-    if not orphaned:
-        sweep_doors(layout)
+    sweeps = (
+        lambda: leftovers.sweep_streams(layout, lively),
+        lambda: leftovers.sweep_unheld(layout, lively, lambda owner: watcher_lives(layout, owner)),
+        lambda: None if orphaned else sweep_doors(layout),
+    )
+    _sweep_all(sweeps, warn)
     return orphaned
+
+
+def _sweep_all(
+    sweeps: Iterable[Callable[[], object]], warn: Callable[[str, object], object]
+) -> None:
+    for sweep in sweeps:
+        with _left_for_later(warn):
+            sweep()
+
+
+@contextmanager
+def _left_for_later(warn: Callable[[str, object], object]) -> Iterator[None]:
+    """What one thing on disk keeps us from doing keeps us from nothing else."""
+    try:
+        yield
+    except (EngineError, OSError) as error:
+        warn("left for later: %s", error)
 
 
 def _lives(owner: owners.Owner) -> bool:
@@ -136,8 +167,10 @@ def watcher_lives(layout: Layout, watcher: str) -> bool:
     try:
         owner = records.read(f"{layout.owners}/{watcher}/owner.json", owners.Owner)
     except StoreError:
-        return False
-    return owner is not None and _lives(owner)
+        owner = None
+    if owner is None:  # it does not say (any more) whose it is; were it dead, nobody would hold it
+        return owners.is_held(layout, watcher)
+    return _lives(owner)
 
 
 def _bury(layout: Layout, hierarchy: Hierarchy, name: str, tell: Tell) -> None:
@@ -192,9 +225,8 @@ def settle(
     *watchers* remembers who lives.
     """
     home = layout.home(STEADY, container_id)
-    if not os.path.exists(home.record):
-        _remove_half_made(layout, container_id)
-        return None
+    if not os.path.lexists(home.record):
+        return _remove_half_made(layout, container_id)
     try:
         state = records.read(home.state, ContainerState) or ContainerState()
     except EngineError:  # nobody knows: what is its is not touched
@@ -228,30 +260,49 @@ def settle(
     return None
 
 
-def _remove_half_made(layout: Layout, container_id: str) -> None:
-    path = layout.home(STEADY, container_id).path
-    if age(path) < ABANDONED:
-        return
+def _remove_half_made(layout: Layout, container_id: str) -> bool | None:
+    """Answers as `settle`: one that has lost its record, and runs, is left alone."""
+    home = layout.home(STEADY, container_id)
+    if not os.path.isdir(home.path) or os.path.islink(home.path):
+        return None
+    try:
+        state = records.read(home.state, ContainerState) or ContainerState()
+    except StoreError:
+        return False
+    if is_alive(state.pid, state.start_time):
+        return False
+    if age(home.path) < ABANDONED:
+        return None
     parent = os.open(f"{layout.owners}/{STEADY}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         remove_tree(parent, container_id)
     finally:
         os.close(parent)
+    return None
 
 
-def _sweep_hidden(layout: Layout, hierarchy: Hierarchy, tell: Tell) -> None:
+def _sweep_hidden(
+    layout: Layout, hierarchy: Hierarchy, tell: Tell, warn: Callable[[str, object], object]
+) -> None:
     """Owner directories of the dead, and those that never came to be."""
     found = [
         name
         for name in os.listdir(layout.owners)
-        if name.startswith(owners.DEAD)
-        or (name.startswith(owners.STAGED) and age(f"{layout.owners}/{name}") > ABANDONED)
+        if _is_hidden(name, owners.DEAD)
+        or (_is_hidden(name, owners.STAGED) and age(f"{layout.owners}/{name}") > ABANDONED)
     ]
     for name in found:
-        try:
-            _bury(layout, hierarchy, name, tell)
-        except KernelError:  # another process, or its guard, is at it too
-            _await_removal(layout, name)
+        with _left_for_later(warn):
+            try:
+                _bury(layout, hierarchy, name, tell)
+            except KernelError as error:
+                if error.errno == errno.EROFS:
+                    raise
+                _await_removal(layout, name)  # another process, or its guard, is at it too
+
+
+def _is_hidden(name: str, mark: str) -> bool:
+    return name.startswith(mark) and owners.is_name(name.removeprefix(mark))
 
 
 def _await_removal(layout: Layout, name: str) -> None:
@@ -269,7 +320,7 @@ def _sweep_levels(hierarchy: Hierarchy) -> None:
 def _sweep_layers(layout: Layout) -> None:
     """Layers that were being made when their maker was killed."""
     for name in os.listdir(layout.layers):
-        if "." in name and age(f"{layout.layers}/{name}") > ABANDONED:
+        if _STAGED_LAYER.fullmatch(name) and age(f"{layout.layers}/{name}") > ABANDONED:
             _remove(layout.layers, name)
 
 
@@ -295,7 +346,7 @@ def _sweep_ids() -> None:
 
 def _sweep_desks(layout: Layout) -> None:
     for owner in _at_desks(layout, ".sock"):
-        if not os.path.isdir(f"{layout.owners}/{owner}"):
+        if not os.path.isdir(f"{layout.owners}/{owner}") and owners.is_name(owner):
             with suppress(OSError):  # another process was quicker, or the next opener tries again
                 os.unlink(f"{layout.desks}/{owner}.sock")
     leftovers.sweep_keepers_names(layout)
@@ -314,6 +365,6 @@ def _at_desks(layout: Layout, suffix: str) -> list[str]:
     """The owners who have, or had, a socket of that kind."""
     try:
         names = os.listdir(layout.desks)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [name.removesuffix(suffix) for name in names if name.endswith(suffix)]

@@ -20,6 +20,9 @@ class Status(StrEnum):
 
 
 ALIVE = (Status.RUNNING, Status.PAUSED)
+LARGEST_PID = 1 << 22
+"""PID_MAX_LIMIT, see proc_sys_kernel(5)."""
+
 LIVELY = (*ALIVE, Status.RESTARTING)
 """With those that only wait to start again: what docker calls running."""
 
@@ -52,6 +55,16 @@ class ContainerState:
     watcher: str = ""
     kept: bool = False
     warnings: tuple[str, ...] = ()
+
+    def fault(self) -> str:
+        """Why this cannot be true of any container; empty if it can."""
+        if not (0 <= self.pid <= LARGEST_PID and 0 <= self.start_time < 1 << 63):
+            return f"no process has the number {self.pid}, or started at {self.start_time}"
+        if not (0 <= self.started < 1e12 and 0 <= self.finished < 1e12):
+            return f"{self.started} or {self.finished} is no time"
+        if "/" in self.watcher or "\0" in self.watcher or self.watcher in (".", ".."):
+            return f"no owner is called {self.watcher!r}"
+        return ""
 
 
 @frozen

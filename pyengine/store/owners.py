@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from pyengine.errors import NotPermitted, StoreError
+from pyengine.model.state import LARGEST_PID
 from pyengine.store import records
 from pyengine.store.layout import STEADY, Layout
 
@@ -29,6 +31,21 @@ class Owner:
     start_time: int
     pid_namespace: int
 
+    def fault(self) -> str:
+        """Why this cannot be true of any process; empty if it can."""
+        if not (0 < self.pid <= LARGEST_PID and 0 <= self.start_time < 1 << 63):
+            return f"no process has the number {self.pid}, or started at {self.start_time}"
+        return ""
+
+
+def is_name(name: str) -> bool:
+    """Whether `claim` may have called an owner directory so."""
+    return _NAME.fullmatch(name) is not None
+
+
+_NAME = re.compile(r"[1-9]\d{0,9}-[0-9a-f]{12}", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
 
 def prepare(layout: Layout) -> None:
     """Make the directories of *layout* that lack; nobody else may look into them.
@@ -38,11 +55,11 @@ def prepare(layout: Layout) -> None:
     """
     _make_private(layout.root, "root= or PYENGINE_ROOT")
     _make_private(layout.run, "run_root=")
-    try:
-        for place in (layout.owners, layout.names, layout.layers, layout.mountpoint):
+    for place in (layout.owners, layout.names, layout.layers, layout.mountpoint):
+        try:
             os.makedirs(place, 0o700, exist_ok=True)
-    except OSError as error:
-        records.refuse(layout.root, error)
+        except OSError as error:
+            records.refuse(place, error)
 
 
 def steady(layout: Layout) -> str:
@@ -123,6 +140,8 @@ def orphans(layout: Layout, is_alive: Any) -> Iterator[tuple[str, int]]:
     inherited its lock, so the lock alone is not believed.
     """
     for name in names(layout):
+        if not is_name(name) and name != STEADY:
+            continue  # it is not ours, so nobody is dead
         path = f"{layout.owners}/{name}"
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -139,6 +158,23 @@ def orphans(layout: Layout, is_alive: Any) -> Iterator[tuple[str, int]]:
         yield name, fd
 
 
+def is_held(layout: Layout, name: str) -> bool:
+    """Whether somebody holds the lock of that owner directory: all that is known where it does
+    not say (any more) whose it is.
+    """
+    try:
+        fd = os.open(f"{layout.owners}/{name}", os.O_RDONLY | os.O_DIRECTORY | _SAFELY)
+    except OSError:
+        return False
+    try:
+        return _is_locked(fd)
+    finally:
+        os.close(fd)
+
+
+_SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
 def _is_locked(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,9 +187,9 @@ def containers_of(layout: Layout, owner: str) -> list[str]:
     """The ids of the containers in an owner directory."""
     try:
         found = os.listdir(f"{layout.owners}/{owner}")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return [name for name in found if len(name) == 64]
+    return [name for name in found if _ID.fullmatch(name)]
 
 
 def claim_name(
@@ -210,7 +246,13 @@ def holder_of(layout: Layout, name: str) -> tuple[str, str] | None:
             return records.place_in(path)
         except OSError:
             return None
-    return owner, container_id
+    return (owner, container_id) if _ID.fullmatch(container_id) else None
+
+
+def names_of(layout: Layout, owner: str, container_id: str) -> list[str]:
+    """What a container is called, where its record does not tell."""
+    wanted = owner, container_id
+    return [name for name in os.listdir(layout.names) if holder_of(layout, name) == wanted]
 
 
 def _linked(record: str, path: str) -> bool:

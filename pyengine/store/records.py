@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
+from attrs import frozen
+
 from pyengine.errors import NoSpace, StoreError
 from pyengine.model.codec import from_plain, to_plain
 
@@ -46,10 +48,13 @@ def write(
         refuse(path, error)
 
 
-def read(path: str, kind: type[T], remedy: str = "remove the container it belongs to") -> T | None:
+def read(
+    path: str, kind: type[T], remedy: str = "remove the container it belongs to, by force"
+) -> T | None:
     """The value at *path*, or ``None`` if there is none.
 
-    Raises `StoreError` where the file is damaged, with *remedy*, or from a newer version.
+    Raises `StoreError` where the file is damaged, with *remedy*, or from a newer version. A value
+    that knows why it cannot be true (``fault()``) is asked.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -61,7 +66,9 @@ def read(path: str, kind: type[T], remedy: str = "remove the container it belong
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(path, "is not a regular file", "move it away")
-        data = os.read(fd, min(found.st_size, _LARGEST))  # it does not grow: see `write`
+        if found.st_size > _LARGEST:
+            raise StoreError(path, f"is damaged: {found.st_size} bytes are no record", remedy)
+        data = os.read(fd, found.st_size)  # it does not grow: see `write`
     except OSError as error:
         refuse(path, error)
     finally:
@@ -70,15 +77,39 @@ def read(path: str, kind: type[T], remedy: str = "remove the container it belong
         plain: Any = json.loads(data)
         version = plain.pop("version")
         plain.pop("place", None)
-        if version != VERSION:
-            raise StoreError(
-                path,
-                f"was written by a newer version ({version} > {VERSION})",
-                "use that version, or another root",
-            )
-        return from_plain(kind, plain)
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise StoreError(path, f"is damaged: {error}", remedy) from error
+        if type(version) is not int or version < VERSION:
+            raise ValueError("it does not say which version has written it")
+        if version > VERSION:
+            why = f"was written by a newer version ({_shown(version)} > {VERSION})"
+            raise StoreError(path, why, "use that version, or another root")
+        value = from_plain(kind, plain)
+        if fault := getattr(value, "fault", str)():
+            raise ValueError(fault)
+        return value
+    except KeyError as error:
+        raise StoreError(path, f"is damaged: it has no {error}", remedy) from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(path, f"is damaged: {_shown(error)}", remedy) from error
+
+
+def is_newer(path: str) -> bool:
+    """Whether a version that is newer than this has written the record at *path*."""
+    try:
+        read(path, _Nothing)
+    except StoreError as error:
+        return error.why.startswith("was written by a newer")
+    return False
+
+
+@frozen
+class _Nothing:
+    """What a record is read as for its version alone."""
+
+
+def _shown(what: object) -> str:
+    """In one line, and not too long: what is damaged may say anything."""
+    text = ascii(str(what))[1:-1]
+    return text if len(text) <= 120 else f"{text[:119]}…"
 
 
 _PLACE = re.compile(rb'\{"version":1,"place":"([^"/]+)/([0-9a-f]{64})",')
@@ -103,4 +134,19 @@ def refuse(path: str, error: OSError) -> NoReturn:
         raise NoSpace(path, "no space left on the device", "free some, or use another root") from (
             error
         )
-    raise StoreError(path, error.strerror or str(error)) from error
+    raise StoreError(path, error.strerror or str(error), _REMEDIES.get(error.errno or 0, "")) from (
+        error
+    )
+
+
+_REMEDIES = {
+    errno.EROFS: "make it writable, or use another root",
+    errno.EACCES: "see whose it is, or use another root",
+    errno.EPERM: "see whose it is, or use another root",
+    errno.ELOOP: "it is a symbolic link: move it away",
+    errno.ENOTDIR: "move away what is there",
+    errno.EISDIR: "move away what is there",
+    errno.EEXIST: "move away what is there",
+    errno.ENOTEMPTY: "move away what is there",
+    errno.EIO: "see what the kernel says of the disk",
+}

@@ -159,13 +159,18 @@ def test_a_fork_that_outlives_its_engine_s_process_holds_nothing_up(stranger, ro
 
 
 def test_what_was_half_made_is_nobody_s_container(root, image):
+    staged = "owners/.new-1-0123456789ab"
     with pyengine.Engine(root=root) as engine:
         engine.create(image, name="whole", owner="none")
-        for half in (f"owners/none/{'a' * 64}", f"owners/none/{'b' * 64}/upper", "owners/.new-1-x"):
+        for half in (
+            f"owners/none/{'a' * 64}",
+            f"owners/none/{'b' * 64}/upper",
+            staged,
+        ):
             os.makedirs(f"{root}/{half}")
         os.symlink(f"none/{'a' * 63}c", f"{root}/names/ghost")
     old = time.time() - 3600
-    for path in (f"owners/none/{'a' * 64}", "owners/.new-1-x"):
+    for path in (f"owners/none/{'a' * 64}", staged):
         os.utime(f"{root}/{path}", (old, old))
     with pyengine.Engine(root=root) as engine:
         assert [one.name for one in engine.containers.list(all=True)] == ["whole"]
@@ -173,7 +178,7 @@ def test_what_was_half_made_is_nobody_s_container(root, image):
         assert engine.create(image, name="ghost").name == "ghost"
         left = os.listdir(f"{root}/owners/none")
         assert sorted(left) == sorted([engine.containers.get("whole").id, "b" * 64])
-        assert not os.path.exists(f"{root}/owners/.new-1-x")
+        assert not os.path.exists(f"{root}/{staged}")
         engine.containers.get("whole").remove()
 
 
