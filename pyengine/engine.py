@@ -313,19 +313,23 @@ class Engine:
         """Not in this version: raises `Unsupported`."""
         raise Unsupported("building images", "builds are not built yet", _IMAGES)
 
-    def login(self, registry: str, username: str, password: str) -> NoReturn:
-        """Not in this version: raises `Unsupported`."""
-        raise Unsupported(f"logging in to {registry!r}", "registries are not built yet", _IMAGES)
+    def login(self, registry: str, username: str, password: str) -> None:
+        """Show *registry*, such as ``docker.io``, who we are; what it accepts is remembered.
+
+        It is remembered where docker does: in its config file, or by its helper. Raises
+        `Unauthorized`, `RegistryError`; nothing is written then. `StoreError`, `InvalidRequest`
+        for a file that cannot be used.
+        """
+        from pyengine.images.credentials import Credentials
+        from pyengine.images.login import log_in
+
+        log_in(registry, Credentials(username, password), self._house.registries())
 
     def logout(self, registry: str) -> bool:
-        """Forget who we are to *registry*, such as ``docker.io``; whether anything was known.
+        """Forget who we are to *registry*; whether anything was known. Raises as `login`."""
+        from pyengine.images.login import log_out
 
-        It is forgotten where docker keeps it: in its config file, or by its helper. Raises
-        `InvalidRequest` for a file that cannot be read, `StoreError`.
-        """
-        from pyengine.images.credentials import CredentialStore
-
-        return CredentialStore().erase(registry)
+        return log_out(registry, self._house.registries())
 
     def serve(self, address: str | None = None) -> NoReturn:
         """Not in this version: raises `Unsupported`."""
