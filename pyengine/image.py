@@ -217,7 +217,8 @@ class ImageCollection:
         """Send an image to the registry that its name says; answers the digest it has there.
 
         Layers that no registry has given us are compressed with *compression*, ``gzip``,
-        ``zstd`` or ``none``, at that *level*. With *all_tags* all tags of the repository go.
+        ``zstd`` or ``none``, at that *level*. With *all_tags* all tags of the repository go; the
+        digest of the last is answered.
         Raises as `pull`.
         """
         from pyengine.containers import image_sources
@@ -260,17 +261,19 @@ class ImageCollection:
         destination: str | os.PathLike[str] | IO[bytes],
         *,
         format: str = "oci",
+        platform: str | None = None,
     ) -> None:
         """Write *images* to a file: an archive that is an OCI layout, and what docker loads.
 
         With ``format="docker"`` the second only, as old programs want it. What is said by id
-        gets no name in it. Raises `ImageNotFound`, `InvalidRequest`, `StoreError`.
+        gets no name in it. With *platform*, only what is for that. Raises `ImageNotFound`,
+        `InvalidRequest`, `StoreError`.
         """
         from pyengine.containers import image_sources
 
         several = [images] if isinstance(images, str | Image) else [*images]
         texts = [one.id if isinstance(one, Image) else one for one in several]
-        image_sources.save(self._house, texts, destination, format=format)
+        image_sources.save(self._house, texts, destination, format=format, platform=platform or "")
 
     def import_(
         self,

@@ -19,29 +19,24 @@ from pyengine.errors import InvalidRequest, Unsupported
 def save(call: Call) -> int:
     """Write images as an archive, to a file or to standard output."""
     given = call.given
-    if given.several("platform"):
-        what = "save --platform"
-        raise Unsupported(what, "a name is saved with all that is here of it", "leave it out")
+    platform = _platform(call, "save")
     path = given.text("output")
     if not path and is_terminal(STDOUT):
         why = "cowardly refusing to save to a terminal. Use the -o flag or redirect"
         raise UsageError(why, call.command, COUNT_FAULT)
     with call.engine() as engine:
         if path:
-            engine.images.save(call.arguments, path)
+            engine.images.save(call.arguments, path, platform=platform)
             return 0
         with open(STDOUT, "wb", closefd=False) as out:
-            engine.images.save(call.arguments, out)
+            engine.images.save(call.arguments, out, platform=platform)
     return 0
 
 
 def load(call: Call) -> int:
     """Bring the images of an archive, from a file or from standard input."""
     given = call.given
-    platforms = given.several("platform")
-    if len(platforms) > 1:
-        what = "load --platform with several"
-        raise Unsupported(what, "it is one, or all", "load once for each")
+    platform = _platform(call, "load")
     path = given.text("input")
     if not path and is_terminal(STDIN):
         why = "requested load from stdin, but stdin is empty"
@@ -50,12 +45,21 @@ def load(call: Call) -> int:
     with call.engine() as engine, _source(path or "-") as source:
         found = engine.images.load(
             source,
-            platform=platforms[0] if platforms else None,
+            platform=platform,
             progress=Teller(steps=False) if shows else None,
         )
     for image in found:
         say(f"Loaded image: {image.name}" if image.name else f"Loaded image ID: {image.id}")
     return 0
+
+
+def _platform(call: Call, verb: str) -> str | None:
+    """The one platform that is asked for."""
+    platforms = call.given.several("platform")
+    if len(platforms) > 1:
+        what = f"{verb} --platform with several"
+        raise Unsupported(what, "it is one, or all", f"{verb} once for each")
+    return platforms[0] if platforms else None
 
 
 def import_(call: Call) -> int:

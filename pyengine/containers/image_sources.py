@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]
 Progress = Callable[[ProgressEvent], object]
+_ALL_AND_ONE = "all tags are wanted, and one is named"
 
 
 def bring(
@@ -53,8 +54,7 @@ def pull(
     chosen = _platform(platform)
     if all_tags:
         if wanted.tag or wanted.digest:
-            why = "all tags are wanted, and one is named"
-            raise InvalidRequest("reference", reference, why=why)
+            raise InvalidRequest("reference", reference, why=_ALL_AND_ONE)
         several = pulling.pull_all_tags(
             house.images, wanted, means, platform=chosen, progress=progress
         )
@@ -77,7 +77,25 @@ def push(
     progress: Progress | None = None,
 ) -> str:
     """See `image.ImageCollection.push`."""
-    raise Unsupported(f"pushing {reference!r}", "it is not built yet", "save it, and use skopeo")
+    from pyengine.images import pushing
+
+    house.enter()
+    wanted, means = Reference.parse(reference), _means(house, auth)
+    options = pushing.PushOptions(compression, level)
+    if not all_tags:
+        digest = pushing.push(house.images, wanted, means, options, progress=progress)
+        _tell_pushed(house, wanted.with_default_tag())
+        return digest
+    if wanted.tag or wanted.digest:
+        raise InvalidRequest("reference", reference, why=_ALL_AND_ONE)
+    digests = pushing.push_all_tags(house.images, wanted, means, options, progress=progress)
+    for tag in digests:
+        _tell_pushed(house, wanted.with_tag(tag))
+    return [*digests.values()][-1]
+
+
+def _tell_pushed(house: House, reference: Reference) -> None:
+    _tell(house, "push", house.images.find(str(reference)))
 
 
 def load(

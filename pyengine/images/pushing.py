@@ -132,7 +132,7 @@ class _Push:
                 self._send_manifest(digest, self._reference.target)
             if digest == self._named.target.digest:
                 self._note()
-        self._telling("done", detail=digest)
+        self._telling("done", total=self._content.blobs.size(digest), detail=digest)
         return digest
 
     def _note(self) -> None:

@@ -115,6 +115,45 @@ def test_what_a_registry_does_not_have_is_said(cli, registry, offered):
     assert "linux/riscv64" in cli.err
 
 
+def test_a_push_tells_what_docker_s_tells(cli, registry, base):
+    with pyengine.Engine(cli.root) as engine:
+        made = put_image(engine, "app:1", base)
+    name = f"{registry.address}/pushed/app:1"
+    cli("push", name, code=1)
+    assert "No such image" in cli.err
+    cli("tag", "app:1", name)
+    lines = cli("push", name).split("\n")
+    digest, size = made.manifest.digest, made.manifest.size
+    layer = made.manifest.layers[0].digest.partition(":")[2][:12]
+    assert lines[0] == f"The push refers to repository [{name.removesuffix(':1')}]"
+    assert f"{layer}: Preparing" in lines
+    assert f"{layer}: Pushed" in lines
+    assert lines[-2:] == [f"1: digest: {digest} size: {size}", ""]
+    assert f"{layer}: Layer already exists" in cli("push", name).split("\n")
+    assert cli("push", "-q", name) == f"{name}\n"
+    assert registry.tags("pushed/app") == ["1"]
+
+
+def test_all_tags_of_a_repository_are_pushed_where_that_is_asked_for(cli, registry, base):
+    bare = f"{registry.address}/pushed/all"
+    with pyengine.Engine(cli.root) as engine:
+        put_image(engine, f"{bare}:1", base)
+    cli("tag", f"{bare}:1", f"{bare}:2")
+    cli("push", "-q", "-a", bare)
+    assert sorted(registry.tags("pushed/all")) == ["1", "2"]
+
+
+def test_what_a_container_has_become_is_pushed_and_pulled_elsewhere(cli, registry, base, tmp_path):
+    with pyengine.Engine(cli.root) as engine:
+        put_image(engine, "app:1", base)
+    cli("run", "--name", "writer", "app:1", "sh", "-c", "echo new > /note")
+    name = f"{registry.address}/pushed/written:1"
+    cli("commit", "writer", name)
+    cli("push", "-q", name)
+    with pyengine.Engine(tmp_path / "elsewhere") as other:
+        assert other.run(name, "cat /note", progress="none").stdout == "new\n"
+
+
 def test_who_has_logged_in_may_pull(cli, base, tmp_path):
     with running_registry(tmp_path / "registry", basic=True) as registry:
         name = f"{registry.address}/app:1"

@@ -108,7 +108,7 @@ def test_what_happens_is_logged_only_where_it_was_asked_for(tmp_path, image, cap
         lambda engine: engine.networks.create("x"),
         lambda engine: list(engine.volumes),
         lambda engine: engine.build("."),
-        lambda engine: engine.login("ghcr.io", "me", "secret"),
+        lambda engine: engine.images.search("alpine"),
         lambda engine: engine.serve(),
     ],
 )
@@ -117,7 +117,6 @@ def test_what_an_engine_does_not_do_yet_says_so_with_a_way_out(engine, ask):
         ask(engine)
     assert caught.value.missing
     assert caught.value.remedy
-    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_too_few_and_too_many_arguments_are_counted(words, why, capfd):
         (("push", "--platform", "linux/arm64", "x"), 1),
         (("rmi", "--no-prune", "x"), 1),
         (("rmi", "--platform", "linux/arm64", "x"), 1),
-        (("save", "--platform", "linux/arm64", "x"), 1),
+        (("save", "--platform", "a,b", "x"), 1),
         (("load", "--platform", "a,b"), 1),
         (("import", "https://example.com/x.tar"), 1),
         (("login", "--password-stdin"), 1),
