@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import re
+import signal
 
 import pytest
 from order import assert_order, cgroups
 from strangers import Stranger
 from support import faults
-from support.keepers import end_keeper, keeper_of, kill_keeper
+from support.keepers import awaited, end_keeper, keeper_of, kill_keeper
 from test_failing_calls import TELLS, error_of
 from test_faults import EPISODES, PROGRAM, needs_of
 from tries import in_root, is_keeper
@@ -119,26 +120,25 @@ def test_a_cgroup_that_cannot_be_removed_at_first_goes_with_the_engine(tmp_path,
 
 @ON_X86
 @pytest.mark.parametrize(
-    ("episode", "refused"),
+    ("code", "refused"),
     [
-        ("end", r"rename .*/state.json"),
-        ("end", r"unlink .*/streams/.*/out"),
-        ("remove", r"rename .*/state.json"),
-        ("restart", r"rename .*/state.json"),
-        ("adopt", r"rename .*/state.json"),
+        (KEEPERS["end"], r"rename .*/state.json"),
+        (KEEPERS["end"], r"unlink .*/streams/.*/out"),
+        (KEEPERS["remove"], r"rename .*/state.json"),
+        (KEEPERS["restart"], r"rename .*/state.json"),
+        (KEEPERS["adopt"], r"rename .*/state.json"),
+        ("engine.run(image, ['true'], owner='none')", r"rename .*/owners/none/[0-9a-f]{64} "),
     ],
 )
-def test_what_a_keeper_cannot_write_down_at_first_it_writes_later(
-    tmp_path, image, episode, refused
-):
+def test_what_a_keeper_cannot_write_down_at_first_it_writes_later(tmp_path, image, code, refused):
     before = cgroups()
     root = f"{tmp_path}/engine"
-    if episode == "adopt":
+    if code == KEEPERS["adopt"]:
         root_of_dead_keeper(root, image)
     with asks(
         root,
         image,
-        KEEPERS[episode],
+        code,
         program=ASKED,
         kill_at=lambda call: re.match(refused, call) is not None,
         fail=error_of,
@@ -147,6 +147,20 @@ def test_what_a_keeper_cannot_write_down_at_first_it_writes_later(
         assert (outcome.exit_code, outcome.said) == (0, "")
         assert outcome.killed_at is not None
         assert_order(root, image, before, ("running", "exited", "restarting"))
+
+
+def test_one_that_removes_itself_is_gone_though_nobody_watched_its_end(root, image):
+    with Stranger(root, image) as stranger:
+        asked = "engine.start(image, 'sleep 600', owner='none', auto_remove=True)"
+        one, pid = stranger.ask(f"(lambda one: [one.id, one.inspect().state.pid])({asked})")
+        kill_keeper(root, with_guard=True)
+        with awaited(pid):
+            os.kill(pid, signal.SIGKILL)
+    with pyengine.Engine(root) as engine:
+        assert engine.containers.list(all=True) == []
+    end_keeper(root)
+    assert os.listdir(f"{root}/owners/none") == []
+    assert not has_cgroup(one)
 
 
 # --- names of the keeper's ---
