@@ -10,7 +10,9 @@ its program is gone, and the   what it said last is read, and how it ended is as
 keeper's guard is there        that has kept
 … and the guard was killed     what it said last is lost, and so is how it ended: exit code 255
 too                            (with a terminal, and with an input that ends, it got to know)
+… and it removes itself        it is removed
 it waits to start again        it waits as after a first end
+it cannot be taken on          it is tried again, as long as we are
 =============================  ==================================================================
 """
 
