@@ -237,8 +237,19 @@ class _Pull:
             why = f"it has {wanted.size} bytes: more than {content.limits.config_bytes}"
             raise InvalidContent("image config", why, wanted.digest)
         hold.add(wanted.digest)
-        if content.blobs.has(wanted.digest):
-            return image_config.parse(content.blobs.read(wanted.digest, wanted.size))
+        with content.blobs.ingest(wanted.digest, wanted.size, self._ask) as ingest:
+            if not ingest.done:  # nobody else has brought it meanwhile
+                data = self._fetched_config(wanted)
+                ingest.restart()  # it is small: what an earlier attempt left is no help
+                ingest.write(data)
+                ingest.commit()
+        return image_config.parse(content.blobs.read(wanted.digest, wanted.size))
+
+    def _ask(self) -> None:
+        """Called while we wait for others."""
+        self._repository.means.check(f"pulling {self._name}")
+
+    def _fetched_config(self, wanted: Descriptor) -> bytes:
         repository, telling = self._repository, self._telling
 
         def get(_: object) -> bytes:
@@ -249,9 +260,7 @@ class _Pull:
                 raise DigestMismatch(repository.server.host, why, self._name, wanted.digest)
             return data
 
-        data = repository.tried(repository.server, "get the config", get, telling.retrying)
-        content.blobs.put(data, wanted.digest)
-        return image_config.parse(data)
+        return repository.tried(repository.server, "get the config", get, telling.retrying)
 
     def _check_platform(self, image: ImageFile) -> None:
         if self._is_chosen and rank(self._wanted, image.platform) is None:

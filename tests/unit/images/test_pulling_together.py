@@ -66,7 +66,7 @@ def test_each_blob_is_fetched_once_however_many_pull(tmp_path, hostile, image):
     for process in processes:
         go(process)
     assert [ended(process) for process in processes] == [image.digest] * 4
-    for digest in image.layers:
+    for digest in (image.config, *image.layers):
         assert len(hostile.heard(f"GET .*{digest}")) == 1
 
 
