@@ -235,6 +235,13 @@ def _row(event: ProgressEvent, *, pushing: bool) -> str:
     return f"{printable(event.id)}: {told}"
 
 
+def _done(event: ProgressEvent) -> float:
+    """How much of its bar is full: a bar is of one thing, such as a download, at a time."""
+    if event.is_counting:
+        return event.fraction or 0.0
+    return 0.0 if event.action in ("resolving", "waiting", "retrying") else 1.0
+
+
 class Bars:
     """Bars that move on a terminal, drawn by rich. Raises `ImportError` where that is not."""
 
@@ -280,8 +287,13 @@ class Bars:
 
         table = Table.grid(padding=(0, 1))
         for event in self._board.shown:
-            fraction = 1.0 if event.is_final else event.fraction if event.is_counting else None
-            line = ProgressBar(total=1.0, completed=fraction or 0.0, width=_BAR)
+            line = ProgressBar(
+                total=1.0,
+                completed=_done(event),
+                width=_BAR,
+                complete_style="cyan",
+                finished_style="green",
+            )
             told = words(event, pushing=self._pushing)
             table.add_row(Text(printable(event.id)), line, Text(told, overflow="ellipsis"))
         parts: list[Any] = [Text(line) for line in self._board.heads]

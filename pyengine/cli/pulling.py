@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PER_SECOND = 10
 _BAR = 50  # characters, where there is room
-_ROOM_FOR_NUMBERS = 45  # columns for the id, the status and two sizes
+_ROOM_FOR_NUMBERS = 50  # columns for the id, the status and two sizes
 
 
 class Teller:
