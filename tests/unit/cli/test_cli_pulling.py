@@ -123,6 +123,16 @@ def test_more_layers_than_rows_do_not_draw_over_each_other(terminal):
     assert len(rows) < 30
 
 
+def test_what_has_scrolled_away_is_not_drawn_anew(terminal):
+    follower, text = terminal
+    teller = Teller(follower)
+    teller(ProgressEvent("waiting", "aaa"))
+    for _ in range(40):
+        teller(ProgressEvent("retrying", detail="busy"))
+    teller(ProgressEvent("done", "aaa"))
+    assert Screen(text()).rows == ["aaa: Pulling fs layer", *["Retrying: busy"] * 40, ""]
+
+
 def test_bytes_are_told_some_times_a_second(terminal):
     follower, text = terminal
     teller = Teller(follower)
