@@ -314,16 +314,13 @@ class Engine:
         raise Unsupported("building images", "builds are not built yet", _IMAGES)
 
     def login(self, registry: str, username: str, password: str) -> None:
-        """Show *registry*, such as ``docker.io``, who we are; what it accepts is remembered.
+        """Show *registry* who we are, and remember it where docker does, for pulls and pushes.
 
-        It is remembered where docker does: in its config file, or by its helper. Raises
-        `Unauthorized`, `RegistryError`; nothing is written then. `StoreError`, `InvalidRequest`
-        for a file that cannot be used.
+        Raises `Unauthorized`, `RegistryUnavailable`, `InvalidRequest`; then nothing is written.
         """
-        from pyengine.images.credentials import Credentials
-        from pyengine.images.login import log_in
+        from pyengine.containers import image_sources
 
-        log_in(registry, Credentials(username, password), self._house.registries())
+        image_sources.login(self._house, registry, username, password)
 
     def logout(self, registry: str) -> bool:
         """Forget who we are to *registry*; whether anything was known. Raises as `login`."""

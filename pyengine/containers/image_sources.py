@@ -130,9 +130,11 @@ def save(
     house.enter()
     texts = [*images]
     chosen = cast(Literal["oci", "docker"], format)
-    archive_save.save(house.images, texts, destination, platform=_platform(platform), format=chosen)
-    for text in texts:
-        _tell(house, "save", house.images.find(text))
+    saved = archive_save.save(
+        house.images, texts, destination, platform=_platform(platform), format=chosen
+    )
+    for named in saved:
+        _tell(house, "save", named)
 
 
 def import_(
@@ -159,6 +161,21 @@ def import_(
     house.images.content.layers.make_durable()
     _tell(house, "import", named)
     return named
+
+
+def login(house: House, registry: str, username: str, password: str) -> None:
+    """See `engine.Engine.login`."""
+    from pyengine.images.credentials import Credentials
+    from pyengine.images.login import log_in
+
+    log_in(registry, Credentials(username, password), house.registries())
+
+
+def logout(house: House, registry: str) -> bool:
+    """See `engine.Engine.logout`."""
+    from pyengine.images.login import log_out
+
+    return log_out(registry, house.registries())
 
 
 def search(

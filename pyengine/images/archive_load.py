@@ -49,7 +49,7 @@ def load(
     Raises `InvalidContent` for what is wrong in the archive, `ImageNotFound` where there is
     nothing for *platform* or no file, `NoSpace`, `StoreError`.
 
-    >>> [named.reference for named in load(images, "busybox.tar")]
+    >>> [named.reference for named in load(images, "busybox.tar")]  # doctest: +SKIP
     ['docker.io/library/busybox:latest']
     """
     with bringing(images, source, Wish(here(), platform), every, progress, waiting) as brought:

@@ -49,28 +49,34 @@ def settle(
 ) -> Named:
     """The same image with a blob for each layer, as *named* is from now on; *hold* keeps them.
 
-    Layers without one are packed and compressed. Raises `InvalidRequest`, `StoreError`, `NoSpace`.
+    Layers that containers wrote are packed and compressed; of others a lost blob stays so. Raises
+    `InvalidRequest`, `StoreError`, `NoSpace`.
     """
     deflater(compression, level)  # a bad wish is told before anything is done
     content = images.content
     manifest, image = read_image(content, named)
     hold.add(named.target.digest, named.manifest, named.config)
     hold.add(*(layer.digest for layer in manifest.layers))
-    if all(content.blobs.has(layer.digest) for layer in manifest.layers):
+    chain = chain_ids(image.diff_ids)
+    unpacked = [
+        _is_unpacked(content, layer, chain_id)
+        for layer, chain_id in zip(manifest.layers, chain, strict=False)
+    ]
+    if not any(unpacked):
         return named
-    layers, diff_ids = [], []
-    for layer, diff_id, chain_id in zip(
-        manifest.layers, image.diff_ids, chain_ids(image.diff_ids), strict=True
-    ):
-        if content.blobs.has(layer.digest):
-            layers.append(layer)
-            diff_ids.append(diff_id)
-        else:
-            made, true = _pack(content, chain_id, compression, level)
-            hold.add(made.digest)
-            layers.append(made)
-            diff_ids.append(true)
+    layers, diff_ids = [*manifest.layers], [*image.diff_ids]
+    for number, chain_id in enumerate(chain):
+        if unpacked[number]:
+            layers[number], diff_ids[number] = _pack(content, hold, chain_id, compression, level)
     return _renew(images, named, hold, evolve(image, diff_ids=tuple(diff_ids)), layers)
+
+
+def _is_unpacked(content: Content, layer: Descriptor, chain_id: str) -> bool:
+    """Whether a container wrote the layer, and nobody has packed it yet; else its blob is lost."""
+    if content.blobs.has(layer.digest):
+        return False
+    known = content.layers.find(chain_id)
+    return known is not None and not known.blob
 
 
 def _renew(
@@ -88,7 +94,7 @@ def _renew(
 
 
 def _pack(
-    content: Content, chain_id: str, compression: str, level: int | None
+    content: Content, hold: Hold, chain_id: str, compression: str, level: int | None
 ) -> tuple[Descriptor, str]:
     """A layer as a blob, and its true diff id."""
     hashed, made = hashlib.sha256(), deflater(compression, level)
@@ -104,6 +110,7 @@ def _pack(
                 hashed.update(data)
                 size += write(made.compress(data))
         size += write(made.flush())
+        hold.add(draft.digest)  # before it is there for others to sweep away
         digest = draft.commit()
     return Descriptor(MEDIA_TYPES[compression], digest, size), f"sha256:{hashed.hexdigest()}"
 

@@ -114,7 +114,7 @@ class Layers:
 
         Waits as long as another process or thread does the same; *waiting* is called meanwhile.
 
-        >>> with layers.stage(chain_id) as staging:
+        >>> with layers.stage(chain_id) as staging:  # doctest: +SKIP
         ...     if not staging.done:
         ...         unpacked = unpack_into(staging.fd)
         ...         staging.commit(LayerRecord(chain_id, diff_id, parent, unpacked.bytes))

@@ -19,7 +19,7 @@ _LARGEST = 64 << 20
 class Pins:
     """The pins of one engine's root.
 
-    >>> with pins.hold() as hold:
+    >>> with pins.hold() as hold:  # doctest: +SKIP
     ...     hold.add(descriptor.digest)   # from here on nobody removes it
     """
 
