@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, Self
 
-from pyengine.errors import DigestMismatch, InvalidRequest, NoSpace, StoreError
+from pyengine.errors import DigestMismatch, InvalidContent, NoSpace, StoreError
 from pyengine.model import digests
 from pyengine.store import disk, locks, records
 from pyengine.store.layout import Layout
@@ -85,14 +85,14 @@ class Blobs:
         """The whole of it, verified; *most* bytes are what the caller can bear.
 
         Raises `BlobMissing`, `StoreError` where the bytes are not those of the digest, and
-        `InvalidRequest` where there are more than *most*.
+        `InvalidContent` where there are more than *most*.
         """
         with self.open(digest) as file:
             data = file.read(most + 1)
             while 0 < len(data) <= most and (more := file.read(most + 1 - len(data))):
                 data += more
         if len(data) > most:
-            raise InvalidRequest("blob", digest, why=f"it is longer than {most} bytes")
+            raise InvalidContent("blob", f"it is longer than {most} bytes", digest)
         if not digests.verify(data, digest):
             raise StoreError(self.path(digest), "is damaged: its bytes are not those of its name")
         return data

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyengine.errors import DigestMismatch, InvalidRequest, NoSpace, StoreError
+from pyengine.errors import DigestMismatch, InvalidContent, InvalidRequest, NoSpace, StoreError
 from pyengine.store.blobs import BlobMissing, Blobs
 from pyengine.store.layout import Layout
 
@@ -89,7 +89,7 @@ def test_a_damaged_blob_is_not_read(blobs):
 
 def test_a_blob_that_is_too_long_is_not_read(blobs):
     blobs.put(DATA)
-    with pytest.raises(InvalidRequest, match="longer than 5 bytes"):
+    with pytest.raises(InvalidContent, match="longer than 5 bytes"):
         blobs.read(DIGEST, most=5)
 
 
