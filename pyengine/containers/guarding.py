@@ -58,6 +58,10 @@ class Guard:
     def start(self, owner: str) -> None:
         """Have a guard for the owner directory *owner*, which is about to be made."""
         with self._lock:
+            process, self._process = self._process, None
+            if process is not None:  # of an owner directory that could not be made
+                self._company.part(process.pidfd)
+                process.dismiss()
             self.owner = owner
             self._told = [
                 *((words.TREE, tree, path[1:]) for tree, path in self._hierarchy.levels(owner)),

@@ -195,8 +195,8 @@ def main() -> int:
     house = House(Layout(root, run), keeps=True)
     try:
         desk = _open(house)
-    except EngineError as error:
-        os.write(tell, desk_protocol.pack_error(error))
+    except (EngineError, OSError) as error:
+        os.write(tell, desk_protocol.pack_error(_told(error)))
         house.end_close()
         return 1
     finally:
@@ -206,6 +206,13 @@ def main() -> int:
     while not _leaves(house, desk):
         pass
     return 0
+
+
+def _told(error: EngineError | OSError) -> EngineError:
+    """What who started us is told."""
+    if isinstance(error, EngineError):
+        return error
+    return StoreError(str(error.filename), error.strerror or str(error), "see what is there")
 
 
 def _leave_starter() -> None:

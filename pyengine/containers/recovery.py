@@ -12,6 +12,8 @@ an owner directory that somebody holds locked   its process lives               
 … of a process that is being made (``.new-``)   not true yet                        nothing, or it
                                                                                     goes with age
 … of a dead process (``.dead-``)                its removal is not done             it is done
+… of a dead process, that cannot be renamed     the disk may only be read           its cgroups go,
+                                                                                    the rest later
 a container in such a directory                 it died with its process            killed, removed
 a cgroup level of such an owner                 so did all in it                    killed, and
                                                                                     removed first
@@ -106,8 +108,10 @@ def recover(
     """
     for name, lock in owners.orphans(layout, _lives):
         try:
-            if name != STEADY:  # out of sight first: nobody shall see half of it
-                owners.hide(layout, name)
+            # out of sight first: nobody shall see half of it
+            if name != STEADY and owners.hide(layout, name) == name:
+                with _left_for_later(warn):  # it cannot be written to: what runs ends all the same
+                    _end_levels(Cgroup.levels(hierarchy, name))
         finally:
             os.close(lock)
     _sweep_hidden(layout, hierarchy, tell, warn)
@@ -189,6 +193,12 @@ def _bury(layout: Layout, hierarchy: Hierarchy, name: str, tell: Tell) -> None:
     for level in levels:
         level.remove()
     remove_patiently(layout.owners, name)  # last: as long as it is there, somebody will try again
+
+
+def _end_levels(levels: list[Cgroup]) -> None:
+    for level in levels:
+        level.kill()
+        level.remove()
 
 
 def _record(layout: Layout, owner: str, container_id: str) -> ContainerRecord | None:
@@ -346,7 +356,7 @@ def _sweep_ids() -> None:
 
 def _sweep_desks(layout: Layout) -> None:
     for owner in _at_desks(layout, ".sock"):
-        if not os.path.isdir(f"{layout.owners}/{owner}") and owners.is_name(owner):
+        if not os.path.isdir(f"{layout.owners}/{owner}"):
             with suppress(OSError):  # another process was quicker, or the next opener tries again
                 os.unlink(f"{layout.desks}/{owner}.sock")
     leftovers.sweep_keepers_names(layout)
@@ -367,4 +377,5 @@ def _at_desks(layout: Layout, suffix: str) -> list[str]:
         names = os.listdir(layout.desks)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
+    found = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
+    return [name for name in found if owners.is_name(name)]

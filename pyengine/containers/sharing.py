@@ -37,6 +37,7 @@ from pyengine.errors import (
     AlreadyExists,
     ContainerNotFound,
     EngineClosed,
+    EngineError,
     ForeignProcess,
     InvalidRequest,
     TimedOut,
@@ -283,7 +284,10 @@ def watch_all(house: House) -> None:
     """Watch everybody who holds something: a keeper before us was killed."""
     for container_id in owners.containers_of(house.layout, STEADY):
         for owner in _holders(house, house.layout.home(STEADY, container_id)):
-            watch(house, owner)
+            try:
+                watch(house, owner)
+            except EngineError as error:  # it has just left, or does not say who it is any more
+                house.warn("not watched: %s", error)
     settle_all(house)
 
 

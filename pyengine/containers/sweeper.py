@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable
 
 from pyengine.containers.removing import remove_tree
-from pyengine.errors import EngineError
+from pyengine.errors import EngineError, NoSpace
 from pyengine.store import records
+from pyengine.store.layout import Home
 
 _BATCH = 32
 """So many are worth waking the thread for: woken for each, it would get in everybody's way."""
@@ -48,7 +49,10 @@ class Sweeper:
         `StoreError`.
         """
         with self._lock:
-            self._batch = self._batch or self._new_batch()
+            try:
+                self._batch = self._batch or self._new_batch()
+            except NoSpace:  # not even for our own directory: then it has to go where it is
+                return _remove_here(path, afterwards)
             place = f"{self._batch}/{self._count}" if self._batch else self._new_place()
             self._count += 1  # now: were it missed, everything later would find its place taken
             try:
@@ -140,6 +144,19 @@ class Sweeper:
             except OSError:  # in the end it goes with our directory
                 with self._lock:
                     self._left.append(path)
+
+
+def _remove_here(path: str, afterwards: Callable[[], None]) -> bool:
+    """Remove a container's directory in its place; killed meanwhile, it is as one half made."""
+    try:
+        os.unlink(Home(path).record)
+        remove(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        records.refuse(path, error)
+    afterwards()
+    return True
 
 
 def remove(path: str) -> None:

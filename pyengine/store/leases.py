@@ -9,6 +9,7 @@ for reading.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import Counter
@@ -107,8 +108,10 @@ def awaited(home: Home, is_alive: Callable[[str], bool]) -> set[Run]:
 def _names(home: Home) -> list[str]:
     try:
         return os.listdir(home.leases)
-    except FileNotFoundError:
-        return []
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):  # it is not shared
+            return []
+        raise
 
 
 def _parse(name: str) -> tuple[str, Run | None]:

@@ -104,15 +104,31 @@ def claim(
     name = f"{owner.pid}-{os.urandom(6).hex()}"
     announce(name)
     staged, path = f"{layout.owners}/{STAGED}{name}", f"{layout.owners}/{name}"
+    fd = -1
     try:
         os.makedirs(f"{staged}/{TRASH}", 0o700)
         fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(fd, fcntl.LOCK_EX)
         records.write(f"{staged}/owner.json", owner)
         os.rename(staged, path)
-    except OSError as error:
+    except (OSError, StoreError) as error:
+        _give_up(staged, fd)
+        if isinstance(error, StoreError):
+            raise
         records.refuse(path, error)
     return name, fd
+
+
+def _give_up(staged: str, fd: int) -> None:
+    """Leave nothing of a directory that cannot be made: there may be no space for it."""
+    for path in (f"{staged}/owner.json.new", f"{staged}/owner.json"):
+        with suppress(OSError):
+            os.unlink(path)
+    for path in (f"{staged}/{TRASH}", staged):
+        with suppress(OSError):
+            os.rmdir(path)
+    if fd >= 0:
+        os.close(fd)
 
 
 def hide(layout: Layout, name: str) -> str:
@@ -187,8 +203,10 @@ def containers_of(layout: Layout, owner: str) -> list[str]:
     """The ids of the containers in an owner directory."""
     try:
         found = os.listdir(f"{layout.owners}/{owner}")
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):  # it is no owner's directory
+            return []
+        raise
     return [name for name in found if _ID.fullmatch(name)]
 
 
