@@ -106,7 +106,8 @@ def claim(
     staged, path = f"{layout.owners}/{STAGED}{name}", f"{layout.owners}/{name}"
     fd = -1
     try:
-        os.makedirs(f"{staged}/{TRASH}", 0o700)
+        os.mkdir(staged, 0o700)  # one by one: what makedirs makes on its way has the umask's mode
+        os.mkdir(f"{staged}/{TRASH}", 0o700)
         fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(fd, fcntl.LOCK_EX)
         records.write(f"{staged}/owner.json", owner)
