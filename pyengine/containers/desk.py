@@ -159,10 +159,8 @@ class Desk:
     def close(self) -> None:
         """Let nobody in any more, and send away who is there."""
         _open.discard(self)
-        try:
+        with suppress(OSError):  # it is gone, or our guard and the next opener try again
             os.unlink(self.name, dir_fd=self._place)
-        except FileNotFoundError:
-            pass
         self._door.close()
         os.close(self._place)
         with self._changed:

@@ -202,6 +202,24 @@ def test_who_takes_on_the_containers_of_a_dead_keeper_takes_its_door_away(root, 
 
 
 @ON_X86
+def test_a_desk_whose_name_cannot_be_taken_back_keeps_nobody_from_leaving(tmp_path, image):
+    root = f"{tmp_path}/engine"
+    with faults.watched(
+        TELLS,
+        root,
+        image,
+        EPISODES["close"],
+        "two",
+        kill_at=lambda call: re.match(r"unlinkat .*/desk .*\.sock", call) is not None,
+        fail=error_of,
+        interesting=in_root(root),
+    ) as outcome:
+        assert outcome.killed_at is not None
+        assert (outcome.exit_code, outcome.said) == (0, "")
+    assert_order(root, image, set())
+
+
+@ON_X86
 def test_who_leaves_says_so_first_and_everybody_may_go_on_with_it(tmp_path, image):
     root = f"{tmp_path}/engine"
 
