@@ -6,6 +6,7 @@ are opened without waiting, inside the container's root, and read up to a limit.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -23,9 +24,9 @@ def identity_in(root: int, user: str, group_add: tuple[str, ...]) -> Identity:
     """Whom *user* means in the container whose root directory is the fd *root*.
 
     Raises `InvalidRequest` for unknown names, and for files that are not what they should be
-    where their content is needed.
+    where their content is needed; `PermissionError` for those that are closed to us, as all here.
     """
-    return _identity(partial(_read, root), user, group_add)
+    return identity_by(partial(_read, root), user, group_add)
 
 
 def identity_in_layers(
@@ -35,12 +36,13 @@ def identity_in_layers(
 
     *opaque* is the mark of a directory that hides what is below it.
     """
-    return _identity(partial(_read_in_layers, directories, opaque), user, group_add)
+    return identity_by(partial(read_in_layers, directories, opaque), user, group_add)
 
 
-def _identity(
+def identity_by(
     read: Callable[[str, bool], bytes | None], user: str, group_add: tuple[str, ...]
 ) -> Identity:
+    """As `identity_in`, of files that *read* reads: by path, and whether they are needed."""
     name, _, group = user.partition(":")
     passwd = read("etc/passwd", not name.isdigit() and name != "")
     named = [group, *group_add]
@@ -86,14 +88,14 @@ def _version(directory: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _read_in_layers(
+def read_in_layers(
     directories: tuple[str, ...], opaque: str, path: str, needed: bool
 ) -> bytes | None:
     """From the topmost layer that has it, unless one above that says it is gone."""
     for directory in directories:
         if _is_gone(directory, path):
             return None
-        if os.path.lexists(f"{directory}/{path}"):
+        if _look(f"{directory}/{path}") is not None:
             root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 return _read(root, path, needed)
@@ -107,13 +109,21 @@ def _read_in_layers(
 def _is_gone(directory: str, path: str) -> bool:
     """Whether it, or what it is in, is a whiteout, or is in something else than a directory."""
     for part in (os.path.dirname(path), path):
-        try:
-            found = os.lstat(f"{directory}/{part}")
-        except OSError:
+        found = _look(f"{directory}/{part}")
+        if found is None:
             return False
         if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
             return True
     return False
+
+
+def _look(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except PermissionError:
+        raise
+    except OSError:
+        return None
 
 
 def _hides(directory: str, opaque: str) -> bool:
@@ -128,7 +138,9 @@ def _read(root: int, path: str, needed: bool) -> bytes | None:
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
     try:
         fd = native.open_in_root(root, path, flags)
-    except KernelError:
+    except KernelError as error:
+        if error.errno == errno.EACCES:
+            raise PermissionError(error.errno, f"read /{path}") from error
         return None
     try:
         found = os.fstat(fd)

@@ -322,7 +322,15 @@ def root_fd(record: ContainerRecord, home: Home) -> int:
 def _identity(record: ContainerRecord, home: Home, joiner: Joiner, *, is_new: bool) -> Identity:
     """Who the program is, as far as there is somebody of that id for us."""
     spec = record.spec
-    identity = _identity_in_root(record, home, joiner, is_new=is_new)
+    try:
+        identity = _identity_in_root(record, home, joiner, is_new=is_new)
+    except PermissionError:
+        if joiner.ids is None:
+            raise
+        from pyengine.containers.their_accounts import identity_of_theirs
+
+        stack = (home.upper, *record.layers)
+        identity = identity_of_theirs(joiner, stack, spec.user, spec.group_add)
     ids = ids_of(record, joiner)
     if ids is None:
         return identity

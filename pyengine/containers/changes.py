@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from pyengine.containers import layer_view
 from pyengine.containers.house import House
-from pyengine.containers.interpreter import command, environment
 from pyengine.containers.rootfs import LAYER_DIRECTORIES, LAYER_FILES
-from pyengine.errors import StoreError
+from pyengine.containers.their_root import ask
 from pyengine.model.change import Change, ChangeKind
 from pyengine.model.record import Farm
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from pyengine.linux.native_joiner import Joiner
 
 _opaque = layer_view.MARK
-
-_LARGEST = 64 << 20
-"""Bytes of what may be told of changes that only the root of its users can see."""
 
 
 def diff(house: House, container_id: str) -> list[Change]:
@@ -36,7 +32,7 @@ def diff(house: House, container_id: str) -> list[Change]:
     try:
         changes = _diff(stack, record.committed + 1, mounts)
     except PermissionError:
-        if os.geteuid() == 0 or house.joiner.ids is None or house.joiner.ids.is_single:
+        if os.geteuid() == 0:
             raise
         changes = _as_their_root(house.joiner, stack, record.committed + 1, mounts)
     return changes if record.farm is None else _beyond_ground(changes, record.farm, upper)
@@ -71,11 +67,8 @@ def _as_their_root(
     joiner: Joiner, stack: tuple[str, ...], own: int, mounts: tuple[str, ...]
 ) -> list[Change]:
     """What belongs to other users of ours is seen by a process that is root among them."""
-    words = command(__name__, json.dumps([stack, own, mounts]))
-    told = joiner.run(words, environment(), _LARGEST)
-    if told.code != 0:
-        raise StoreError(stack[0], f"it could not be looked into ({told.words[-200:]!r})")
-    return [Change(path, ChangeKind(kind)) for kind, path in json.loads(told.words)]
+    told = ask(joiner, __name__, json.dumps([stack, own, mounts]))
+    return [Change(path, ChangeKind(kind)) for kind, path in json.loads(told)]
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ from pyengine.containers.looking import cgroup_of, state_of
 from pyengine.containers.rootfs import completing_layer
 from pyengine.errors import EngineError, Unsupported
 from pyengine.images.settling import chance_diff_id, packed, read_image
+from pyengine.images.tree_compare import measure_layer
 from pyengine.model import media_types
 from pyengine.model.config_changes import apply_changes
 from pyengine.model.content import Descriptor, Manifest, parse, print_manifest
@@ -143,8 +144,9 @@ def _unpacked(diff_id: str, size: int) -> Descriptor:
 def _take(house: House, container_id: str, base: _Base, pause: bool) -> _Taken:
     with house.catalog.locked(container_id) as home:
         record = house.catalog.record(container_id)
+        _check_users(house, record)
         status = state_of(house, container_id).status
-        if status not in LIVELY and not record.first_id:
+        if status not in LIVELY:
             return _move(house, record, home, base)
         with _standing_still(house, container_id, pause and status is Status.RUNNING):
             return _copy(house, record, home, base)
@@ -184,18 +186,23 @@ def begin_anew(home: Home) -> None:
         records.refuse(home.upper, error)
 
 
-def _copy(house: House, record: ContainerRecord, home: Home, base: _Base) -> _Taken:
-    if record.first_id:
+def _check_users(house: House, record: ContainerRecord) -> None:
+    """Raise `Unsupported` where a user of the container's is another in those of images."""
+    is_moved = os.geteuid() != 0 and house.joiner_for(record) is not house.joiner
+    if record.first_id or (is_moved and not house.joiners.why_single):
         missing = "its files belong to users of its own"
         remedy = "commit one with userns='host'"
         raise Unsupported(f"committing container {record.spec.name}", missing, remedy)
+
+
+def _copy(house: House, record: ContainerRecord, home: Home, base: _Base) -> _Taken:
     content = house.images.content
     hashed = hashlib.sha256()
     size = 0
     with content.layers.aside(chance_diff_id()) as (path, directory):
         unpacker = content.unpacker(directory, content.limits)
         try:
-            with packed(home.upper) as pieces:
+            with packed(content, home.upper) as pieces:
                 for piece in pieces:
                     hashed.update(piece)
                     size += len(piece)
@@ -240,15 +247,7 @@ def _finish_later(content: Content, taken: _Taken) -> None:
 
 def _measure(content: Content, chain_id: str) -> None:
     """Write down how many bytes and entries a layer has."""
-    size = entries = 0
-    waiting = [content.layers.directory(chain_id)]
-    while waiting:
-        for entry in os.scandir(waiting.pop()):
-            entries += 1
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
-            else:
-                size += entry.stat(follow_symlinks=False).st_size
+    size, entries = measure_layer(content, content.layers.directory(chain_id))
     record = content.layers.read(chain_id)
     if record is not None:
         content.layers.rewrite(evolve(record, size=size, entries=entries))

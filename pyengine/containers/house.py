@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pyengine.containers.desk import Desk
     from pyengine.containers.health import Checks
+    from pyengine.containers.layer_hands import LayerHands
     from pyengine.containers.restarting import Delay
     from pyengine.containers.running import Running
     from pyengine.containers.sharing import Held
@@ -78,6 +79,7 @@ class House:
         self.catalog = Catalog(layout, self.guard.start)
         self._ranges: UserRanges | None = None
         self._images: Images | None = None
+        self.hands: LayerHands | None = None  # of who is not root, once there are images
         self.registry_wishes = RegistryWishes()
         self.spares = Spares(self.catalog.make_spare, networks=os.geteuid() == 0)
         self.sweeper = Sweeper(lambda: self.catalog.trash)
@@ -215,6 +217,8 @@ class House:
             self._ranges.close()
         if self._no_input >= 0:
             os.close(self._no_input)
+        if self.hands is not None:
+            self.hands.close()
         self.joiners.close()
         self.sweeper.close()
         self.catalog.leave()

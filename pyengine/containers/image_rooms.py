@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pyengine.containers.image_roots import uses
@@ -14,4 +15,8 @@ if TYPE_CHECKING:
 
 def images_of(house: House) -> Images:
     """The images below the root of *house*."""
-    return Images(Content.at(house.layout), lambda: uses(house))
+    if os.geteuid() != 0:
+        from pyengine.containers.layer_hands import LayerHands
+
+        house.hands = LayerHands(house.joiners)
+    return Images(Content.at(house.layout, hands=house.hands), lambda: uses(house))

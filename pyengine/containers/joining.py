@@ -116,6 +116,8 @@ def identity_of(
         if not is_alive(state.pid, state.start_time):
             raise WrongState(spec.name, "exited", "execute in")
         identity = identity_in(root, options.user, spec.group_add)
+    except PermissionError:
+        identity = _identity_of_theirs(house, spec, options.user)
     finally:
         os.close(root)
     record = house.catalog.record(spec.id)
@@ -125,6 +127,15 @@ def identity_of(
     from pyengine.containers.rootless import mapped
 
     return mapped(identity, options.user, spec.group_add, ids)
+
+
+def _identity_of_theirs(house: House, spec: ContainerSpec, user: str) -> Identity:
+    """Of files that are closed to us, and not to the root of its users."""
+    from pyengine.containers.their_accounts import identity_of_theirs
+
+    record = house.catalog.record(spec.id)
+    stack = (house.catalog.home(spec.id).upper, *record.layers)
+    return identity_of_theirs(house.joiner_for(record), stack, user, spec.group_add)
 
 
 def _spawn(

@@ -17,7 +17,10 @@ MARK = MARKS[os.geteuid() == 0]
 
 
 def look(layers: Layers, path: str, mark: str = MARK) -> os.stat_result | None:
-    """What is at *path*, such as ``etc/hosts``; `None` if nothing is, or it lies behind a link."""
+    """What is at *path*, such as ``etc/hosts``; `None` if nothing is, or it lies behind a link.
+
+    Raises `PermissionError` for a directory that is closed to us.
+    """
     names = path.split("/")
     for layer in layers:
         place, hides = layer, False
@@ -28,6 +31,8 @@ def look(layers: Layers, path: str, mark: str = MARK) -> os.stat_result | None:
                 found = os.lstat(place)
             except FileNotFoundError:
                 break
+            except PermissionError:
+                raise
             except OSError:
                 return None
             if number == len(names):
@@ -65,6 +70,8 @@ def _goes_on(layer: str, path: str, mark: str) -> bool:
             found = os.lstat(place)
         except FileNotFoundError:
             return True
+        except PermissionError:
+            raise
         except OSError:
             return False
         if not stat.S_ISDIR(found.st_mode) or is_opaque(place, mark):

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 from pyengine.errors import KernelError
 from pyengine.linux import native
 from pyengine.linux.cgroup_files import wait_until
 
+if TYPE_CHECKING:
+    from pyengine.containers.joiners import Joiners
 
-def remove_tree(directory: int, name: str) -> None:
+
+def remove_tree(directory: int, name: str, joiners: Joiners | None = None) -> None:
     """Remove *name* in the directory fd, and all below it; nothing there is fine.
 
-    Who is not root asks the root of their users for what they may not do themselves.
+    Who is not root asks the root of their users for what they may not do themselves: by *joiners*,
+    or by some of its own.
     """
     try:
         native.remove_tree(directory, name)
     except KernelError as error:
         if os.geteuid() == 0 or error.errno not in (errno.EACCES, errno.EPERM):
             raise
-        if not _remove_as_their_root(directory, name):
+        if not _remove_as_their_root(directory, name, joiners):
             raise
 
 
@@ -51,13 +56,13 @@ _OTHERS = 2.0
 """Seconds that others have to be done with it, or to go on with something else."""
 
 
-def _remove_as_their_root(directory: int, name: str) -> bool:
+def _remove_as_their_root(directory: int, name: str, given: Joiners | None) -> bool:
     """Whether there is one; raises `KernelError` if even he cannot."""
     from pyengine.containers.joiners import Joiners
     from pyengine.linux.native_joiner import instruct
     from pyengine.linux.plan import JOIN_FDS, Plan, Step
 
-    joiners = Joiners()
+    joiners = given or Joiners()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
         if joiners.why_single:
@@ -76,7 +81,8 @@ def _remove_as_their_root(directory: int, name: str) -> bool:
         return True
     finally:
         os.close(null)
-        joiners.close()
+        if given is None:
+            joiners.close()
 
 
 _NO_PROGRAM = ("/nonexistent-program-of-a-removal",)

@@ -92,7 +92,10 @@ _Found = tuple[int, int, int]  # mode, user, group
 
 
 def _look(layers: tuple[str, ...], path: str) -> _Found | None:
-    found = look(layers, path)
+    try:
+        found = look(layers, path)
+    except PermissionError:  # it belongs to another of our ids, and is closed to us
+        return None
     return None if found is None else (found.st_mode, found.st_uid, found.st_gid)
 
 

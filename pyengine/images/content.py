@@ -52,6 +52,59 @@ Unpackers = Callable[[int, Limits], Unpacking]
 """One who unpacks into a directory fd."""
 
 
+class Hands(Protocol):
+    """Whoever may do with layers what this process may not: their files belong to other ids."""
+
+    def unpacker(self, directory: int, limits: Limits) -> Unpacking:
+        """One who unpacks into a directory fd."""
+
+    def pack(self, directory: int, out: int) -> object:
+        """Write what is below a directory fd to *out*, as an archive."""
+
+    def remove_tree(self, directory: int, name: str) -> None:
+        """Remove *name* in a directory fd, and all below it."""
+
+    def move(self, path: str, to: str) -> None:
+        """As `os.rename`."""
+
+    def ask(self, module: str, *words: str) -> str:
+        """What the ``main`` of a module of ours prints, when it is run by whoever may look."""
+
+
+class OwnHands:
+    """This process does everything itself: as root, or with one id of its own."""
+
+    def unpacker(self, directory: int, limits: Limits) -> Unpacking:
+        """See `Hands`."""
+        from pyengine.linux.native_layers import Unpacker
+
+        is_root = os.geteuid() == 0
+        return Unpacker(
+            directory,
+            user_xattrs=not is_root,
+            single_id=not is_root,
+            most_bytes=limits.layer_bytes,
+            most_entries=limits.layer_entries,
+        )
+
+    def pack(self, directory: int, out: int) -> object:
+        """See `Hands`."""
+        from pyengine.linux.native_layers import pack
+
+        return pack(directory, out, user_xattrs=os.geteuid() != 0)
+
+    def remove_tree(self, directory: int, name: str) -> None:
+        """See `Hands`."""
+        native.remove_tree(directory, name)
+
+    def move(self, path: str, to: str) -> None:
+        """See `Hands`."""
+        os.rename(path, to)
+
+
+_OWN = OwnHands()
+
+
 @frozen
 class Content:
     """Blobs, layers and names below one root, for all processes and threads that share it.
@@ -68,6 +121,7 @@ class Content:
     pins: Pins
     unpacker: Unpackers
     limits: Limits = DEFAULT
+    hands: Hands | OwnHands = _OWN
 
     @classmethod
     def at(
@@ -75,33 +129,22 @@ class Content:
         layout: Layout,
         *,
         unpacker: Unpackers | None = None,
-        remove_tree: Callable[[int, str], None] = native.remove_tree,
+        hands: Hands | None = None,
         limits: Limits = DEFAULT,
     ) -> Content:
         """What is below *layout*; nothing is made before something is added.
 
-        *unpacker* and *remove_tree* are others where this user may not give files away to others.
+        *hands* are others where this user may not give files away; *unpacker* stands before theirs.
         """
-        kernel = Kernel(remove_tree, native.sync_file_system, boot_id)
+        chosen = hands or _OWN
+        kernel = Kernel(chosen.remove_tree, native.sync_file_system, boot_id, chosen.move)
         return cls(
             layout,
             Blobs(layout),
             Layers(layout, kernel),
             ImageNames(layout),
             Pins(layout),
-            unpacker or _unpacker,
+            unpacker or chosen.unpacker,
             limits,
+            chosen,
         )
-
-
-def _unpacker(directory: int, limits: Limits) -> Unpacking:
-    from pyengine.linux.native_layers import Unpacker
-
-    is_root = os.geteuid() == 0
-    return Unpacker(
-        directory,
-        user_xattrs=not is_root,
-        single_id=not is_root,
-        most_bytes=limits.layer_bytes,
-        most_entries=limits.layer_entries,
-    )

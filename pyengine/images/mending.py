@@ -159,7 +159,8 @@ class _Mender:
             layers.directory(plan.chain_id)
         )
         if is_whole:
-            size, entries = tree_compare.measure(layers.directory(plan.chain_id))
+            directory = layers.directory(plan.chain_id)
+            size, entries = tree_compare.measure_layer(self._content, directory)
             layers.rewrite(LayerRecord(plan.chain_id, plan.diff_id, plan.parent, size, entries, ""))
         return is_whole
 

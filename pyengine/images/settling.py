@@ -105,7 +105,7 @@ def _pack(
             draft.write(piece)
             return len(piece)
 
-        with packed(content.layers.directory(chain_id)) as pieces:
+        with packed(content, content.layers.directory(chain_id)) as pieces:
             for data in pieces:
                 hashed.update(data)
                 size += write(made.compress(data))
@@ -116,13 +116,13 @@ def _pack(
 
 
 @contextmanager
-def packed(path: str) -> Iterator[Iterator[bytes]]:
+def packed(content: Content, path: str) -> Iterator[Iterator[bytes]]:
     """The pieces of an archive of a layer's directory, which is made while they are taken.
 
     Raises `InvalidContent` for what no archive can hold, and `KernelError`.
     """
     read, write = os.pipe2(os.O_CLOEXEC)
-    packer = _Packer(path, write)
+    packer = _Packer(content, path, write)
     packer.start()
     try:
         with os.fdopen(read, "rb", buffering=0) as pipe:
@@ -135,19 +135,18 @@ def packed(path: str) -> Iterator[Iterator[bytes]]:
 class _Packer(threading.Thread):
     """Writes a layer as a tar archive into a pipe, which it closes."""
 
-    def __init__(self, path: str, out: int) -> None:
+    def __init__(self, content: Content, path: str, out: int) -> None:
         super().__init__(name="pack", daemon=True)
+        self._content = content
         self._path = path
         self._out = out
         self._error: Exception | None = None
 
     def run(self) -> None:
-        from pyengine.linux.native_layers import pack
-
-        try:
-            directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:  # it may be closed to us
+            directory = os.open(self._path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                pack(directory, self._out, user_xattrs=os.geteuid() != 0)
+                self._content.hands.pack(directory, self._out)
             finally:
                 os.close(directory)
         except Exception as error:  # noqa: BLE001  # told by `finish`

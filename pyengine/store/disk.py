@@ -16,12 +16,13 @@ class Kernel:
 
     *remove_tree* takes a directory fd and the name in it of what shall be gone, whoever owns
     what is in it; *sync* an fd of the file system of which everything shall be on disk;
-    *boot* tells which boot of the machine this is.
+    *boot* tells which boot of the machine this is; *move* renames a directory, whoever owns it.
     """
 
     remove_tree: Callable[[int, str], None]
     sync: Callable[[int], None]
     boot: Callable[[], str]
+    move: Callable[[str, str], None] = os.rename
 
 
 def make_directories(*paths: str) -> None:

@@ -137,7 +137,7 @@ class Layers:
             os.makedirs(home, 0o700, exist_ok=True)
             known = evolve(record, boot=self._kernel.boot())
             records.write(f"{home}/{RECORD}", known)
-            os.rename(directory, f"{home}/{CONTENT}")
+            self._kernel.move(directory, f"{home}/{CONTENT}")
         except OSError as error:
             records.refuse(directory, error)
         finally:

@@ -13,7 +13,7 @@ import pyengine
 from pyengine import InvalidRequest, Unsupported
 from pyengine.containers import committing
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 WRITES = (
     "rm /etc/group; echo 1 > /new; mkdir /d; echo 2 > /d/f; ln /d/f /d/g; rm -r /home; mkdir /home"

@@ -10,7 +10,7 @@ from support.images import put_image, tar_of, tar_of_directory
 import pyengine
 from pyengine import ImageNotFound, InUse
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
 
 @pytest.fixture(scope="module")

@@ -86,11 +86,17 @@ def store_blobs(content: Content, image: MadeImage) -> None:
     )
 
 
+def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
 def tar_of_directory(path: str) -> bytes:
-    """All of a directory, as a layer."""
+    """All of a directory, as a layer; it is root's there, whoever has it here."""
     with io.BytesIO() as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            tar.add(path, arcname=".")
+            tar.add(path, arcname=".", filter=_of_root)
         return file.getvalue()
 
 

@@ -1,0 +1,249 @@
+"""Images of users without any right: of one with ids to give files to, and of one with none."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.archives import END, directory, entry, link
+from support.images import make_image, tar_of_directory
+from support.users import USER, Stranger, somebody
+
+from pyengine.model import digests
+
+pytestmark = pytest.mark.kernel
+
+FIRST = 3_000_000
+
+CHANGES = (
+    entry("bin/lifted", b"#!/bin/sh\n", mode=0o4755)
+    + directory("srv/", uid=0, gid=0, mode=0o755)
+    + directory("srv/theirs", uid=70, gid=71, mode=0o700)
+    + entry("srv/theirs/secret", b"hidden\n", uid=70, gid=71, mode=0o600)
+    + link("srv/theirs/again", "srv/theirs/secret", uid=70, gid=71, mode=0o600)
+    + directory("srv/none", uid=0, gid=0, mode=0)
+    + entry("srv/none/zero", b"nothing\n", uid=0, gid=0, mode=0)
+    + entry("etc/.wh.hostname")
+    + directory("var/", mode=0o755)
+    + entry("var/.wh..wh..opq")
+    + entry("var/new", b"new\n")
+    + END
+)
+"""Files of others, closed and lifted ones, a whiteout and a directory that hides what is below."""
+
+_FRAME = """
+import json, os, pyengine
+with pyengine.Engine(root=os.path.expanduser("~/engine")) as engine:
+    {code}
+print(json.dumps(answer))
+"""
+
+
+def _docker_archive(*layers: bytes) -> bytes:
+    made = make_image(layers)
+    config = f"{digests.hex_of(made.id)}.json"
+    names = [f"{number}/layer.tar" for number, _ in enumerate(layers)]
+    manifest = [{"Config": config, "RepoTags": ["app:latest"], "Layers": names}]
+    files = {"manifest.json": json.dumps(manifest).encode(), config: made.config}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in (files | dict(zip(names, layers, strict=True))).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def base(rootfs: str) -> bytes:
+    return tar_of_directory(rootfs)
+
+
+@pytest.fixture(scope="module", params=["subids", "single"])
+def stranger(request: pytest.FixtureRequest, base: bytes) -> Iterator[Stranger]:
+    """Each of both; they have an archive of an image, ``app.tar``."""
+    lines = f"stranger:{FIRST}:65536\n" if request.param == "subids" else None
+    with somebody(lines) as made:
+        made.tier = request.param  # type: ignore[attr-defined]
+        made.bring("urllib3")
+        (made.home / "app.tar").write_bytes(_docker_archive(base, CHANGES))
+        made.give(made.home)
+        yield made
+
+
+@pytest.fixture
+def do(stranger: Stranger) -> Iterator[Callable[[str], object]]:
+    """Has them do something with an ``engine``: what they ``answer``. At the end nothing is left:
+    they remove every image, and no file and no process is there any more.
+    """
+
+    def run(code: str) -> object:
+        told = stranger.python(_FRAME.format(code=code.strip().replace("\n", "\n    ")))
+        assert told.returncode == 0, told.stderr
+        assert [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_of(pid, USER)] == []
+        return json.loads(told.stdout)
+
+    yield run
+    run(_REMOVE_ALL)
+    engine = stranger.home / "engine"
+    assert os.listdir(engine / "layers") == []
+    assert _foreign(engine) == []
+    assert [path for path in (engine / "blobs").rglob("sha256/*") if path.is_file()] == []
+
+
+_REMOVE_ALL = """
+for container in engine.containers.list(all=True):
+    container.remove(force=True)
+for image in engine.images:
+    engine.images.remove(image, force=True)
+engine.images.prune({"dangling": "false"})
+answer = len(engine.images.list(all=True))
+"""
+
+
+def _is_of(pid: str, user: int) -> bool:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid in (user, *range(FIRST, FIRST + 65536))
+    except FileNotFoundError:
+        return False
+
+
+def _foreign(top: Path) -> list[str]:
+    """What belongs to other ids of theirs."""
+    paths = (f"{place}/{name}" for place, *both in os.walk(top) for names in both for name in names)
+    return [path for path in paths if os.lstat(path).st_uid != USER]
+
+
+LOOK = (
+    "stat -c '%u:%g %a %h' /srv/theirs/secret /srv/theirs /srv/none /bin/lifted; "
+    "cat /srv/theirs/again /srv/none/zero; ls -d /etc/hostname /var/log /var/* 2>/dev/null"
+)
+
+LOAD = 'engine.images.load(os.path.expanduser("~/app.tar"))\n'
+
+
+def seen(stranger: Stranger) -> list[str]:
+    """What `LOOK` says in a container of the image; where there is one id, all is root's."""
+    who = "70:71" if stranger.tier == "subids" else "0:0"  # type: ignore[attr-defined]
+    there = [f"{who} 600 2", f"{who} 700 2", "0:0 0 2", "0:0 4755 1"]
+    return [*there, "hidden", "nothing", "/etc/hostname", "/var/new"]
+
+
+def _looked(name: str) -> str:
+    return f'answer = engine.run({name!r}, ["sh", "-c", {LOOK!r}]).stdout.splitlines()'
+
+
+def test_a_loaded_image_has_its_owners_modes_and_marks(stranger, do):
+    assert do(LOAD + _looked("app")) == seen(stranger)
+    fs = list((stranger.home / "engine/layers").glob("*/fs/srv/theirs"))
+    owner = FIRST + 69 if stranger.tier == "subids" else USER
+    assert [os.stat(path).st_uid for path in fs] == [owner]
+
+
+def test_a_pulled_image_has_them_too(stranger, do, registry, base):
+    layers = (gzip.compress(base, mtime=0), gzip.compress(CHANGES, mtime=0))
+    registry.put_image("rootless", "1", layers)
+    name = f"{registry.address}/rootless:1"
+    assert do(_looked(name)) == seen(stranger)
+
+
+def test_one_keeps_their_own_id_in_it(do):
+    code = f"""
+{LOAD}
+told = engine.run("app", ["sh", "-c", "id -u; cat /var/new; ls /etc/group"], userns="keep-id")
+answer = told.stdout.split()
+"""
+    assert do(code) == [str(USER), "new", "/etc/group"]
+
+
+def test_an_image_whose_root_and_accounts_are_anothers_runs(stranger, do, base):
+    closed = (
+        directory("./", uid=70, gid=70, mode=0o700)
+        + directory("etc", uid=70, gid=70, mode=0o711)
+        + entry("etc/passwd", b"me:x:7:7::/:/bin/sh\n", uid=70, gid=70, mode=0o600)
+    )
+    (stranger.home / "closed.tar").write_bytes(_docker_archive(base, closed + END))
+    code = """
+engine.images.load(os.path.expanduser("~/closed.tar"))
+running = engine.start("app", "sleep 100", user="me")
+answer = [running.exec("id -u").stdout, running.exec("id -u", user="me").stdout]
+"""
+    expected = ["7\n", "7\n"] if stranger.tier == "subids" else None
+    if expected is None:  # there is nobody else to be
+        code = code.replace(', user="me"', "")
+        expected = ["0\n", "0\n"]
+    assert do(code) == expected
+
+
+WRITES = (
+    "mkdir /made; echo 1 > /made/file; chmod 4711 /made/file; rm /var/new; rm -r /srv/none; "
+    "mkdir /srv/none; chown 5:6 /made/file /made 2>/dev/null; chmod 700 /made; echo done"
+)
+AFTER = "stat -c '%u:%g %a' /made /made/file; ls /srv/none /var; cat /srv/theirs/secret"
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_what_is_written_becomes_an_image_and_leaves_as_one(stranger, do, runs):
+    end = "; exec sleep 100" if runs else ""
+    code = f"""
+{LOAD}
+words = ["sh", "-c", {WRITES + end!r}]
+if {runs}:
+    container = engine.start("app", words, ready=pyengine.ready.log("done"))
+else:
+    container = engine.create("app", words)
+    container.start()
+    container.wait()
+image = container.commit("app:2", pause=False)
+size = container.inspect(size=True).size
+told = engine.run("app:2", ["sh", "-c", {AFTER!r}]).stdout.split("\\n")
+changes = [[change.kind.value, change.path] for change in container.diff()]
+image.save(os.path.expanduser("~/saved.tar"))
+answer = [told, changes, size]
+"""
+    told, changes, size = do(code)
+    who = "5:6" if stranger.tier == "subids" else "0:0"
+    mode = "711" if stranger.tier == "subids" else "4711"  # chown takes the bit away
+    there = [f"{who} 700", f"{who} {mode}"]
+    assert told == [*there, "/srv/none:", "", "/var:", "hidden", ""]
+    assert changes[:3] == [["A", "/made"], ["A", "/made/file"], ["C", "/srv"]]
+    assert ["D", "/var/new"] in changes
+    assert size == (2 if runs else 0)
+    entries = _last_layer(stranger.home / "saved.tar")
+    assert entries["made/file"] == (*map(int, who.split(":")), int(mode, 8))
+    assert {"var/.wh.new", "srv/none/.wh..wh..opq"} <= entries.keys()
+
+
+def _last_layer(archive: Path) -> dict[str, tuple[int, int, int]]:
+    with tarfile.open(archive) as outer:
+        manifest = json.load(outer.extractfile("manifest.json"))  # type: ignore[arg-type]
+        layer = outer.extractfile(manifest[0]["Layers"][-1])
+        with tarfile.open(fileobj=layer, mode="r:*") as tar:
+            return {one.name.removeprefix("./"): (one.uid, one.gid, one.mode) for one in tar}
+
+
+CHECK = """
+from pyengine.images import mending
+found = mending.look(engine._house.images, repair={repair})
+answer = [[each.kind, each.what, each.done] for each in found]
+"""
+
+
+def test_a_store_is_looked_through_and_mended(stranger, do):
+    assert do(f"{LOAD}engine.run('app', 'true')\n{CHECK.format(repair=False)}") == []
+    (secret,) = (stranger.home / "engine/layers").glob("*/fs/srv/theirs/secret")
+    found = os.stat(secret)
+    secret.write_bytes(b"hidde!\n")
+    os.utime(secret, ns=(found.st_atime_ns, found.st_mtime_ns))
+    (kind, what, done), *more = do(CHECK.format(repair=True))
+    assert (kind, more) == ("damaged layer", [])
+    assert "srv/theirs/" in what
+    assert "unpacked again" in done
+    assert do(CHECK.format(repair=False)) == []
+    assert do(_looked("app")) == seen(stranger)
