@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -18,6 +19,7 @@ from tries import in_root, is_keeper
 from undertakers import ASKED, KEEPERS, asks, root_of_dead_keeper
 
 import pyengine
+from pyengine.linux import freezer
 from pyengine.linux.cgroup import Cgroup, Hierarchy
 from pyengine.model.spec import Resources
 
@@ -263,3 +265,17 @@ def test_a_name_whose_old_one_cannot_be_given_back_is_had_all_the_same(tmp_path,
         assert outcome.killed_at is not None
         assert outcome.exit_code == 0
         assert len(outcome.said.strip()) == 64
+
+
+def test_a_cgroup_that_does_not_kill_is_emptied_one_by_one(engine, image, monkeypatch):
+    write = freezer.files.write
+
+    def refuse(path, data):
+        if path.endswith("/cgroup.kill"):
+            raise OSError(errno.EIO, "is broken")
+        write(path, data)
+
+    monkeypatch.setattr(freezer.files, "write", refuse)
+    container = engine.start(image, ["sh", "-c", "sleep 4951 & sleep 4951"])
+    container.remove(force=True)
+    assert not has_cgroup(container.id)
