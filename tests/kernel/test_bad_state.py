@@ -13,6 +13,7 @@ from strangers import Stranger
 from support.keepers import keeper_of, kill_keeper
 
 from pyengine import Engine, HealthCheck, StoreError
+from pyengine.containers import recovery
 from pyengine.linux.process import has_ended
 
 pytestmark = pytest.mark.kernel
@@ -176,7 +177,8 @@ def test_terms_of_a_shared_container_that_are_damaged_are_named(root, image, eng
 def test_a_keeper_that_does_not_say_who_it_is_keeps_what_it_has(root, image, engine, how):
     good = engine.start(image, ["sleep", "1000"], owner="none", name="good")
     first, pid = keeper_of(root), good.inspect().pid
-    path = f"{root}/owners/{good.inspect().state.watcher}/owner.json"
+    watcher = good.inspect().state.watcher
+    path = f"{root}/owners/{watcher}/owner.json"
     if how == "missing":
         os.unlink(path)
     else:
@@ -184,9 +186,11 @@ def test_a_keeper_that_does_not_say_who_it_is_keeps_what_it_has(root, image, eng
     with Engine(root=root) as another:
         assert another.containers.get("good").exec(["echo", "x"]).stdout == "x\n"
         assert keeper_of(root) == first
+        assert recovery.watcher_lives(another._house.layout, watcher)
         assert another.containers.get("good").inspect().pid == pid
     kill_keeper(root)  # and then it is known to be dead
     with Engine(root=root) as another:
+        assert not recovery.watcher_lives(another._house.layout, watcher)
         assert another.containers.get("good").exec(["echo", "x"]).stdout == "x\n"
         another.containers.get("good").stop(timeout=0)
         assert keeper_of(root) not in (0, first)

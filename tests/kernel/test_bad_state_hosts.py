@@ -325,3 +325,15 @@ def test_what_has_a_keeper_s_name_and_is_none_is_named_and_left(root, image, nam
         place.rmdir() if thing == "directory" else place.unlink()
         made.start()
         assert made.wait(timeout=20).exit_code == 0
+
+
+@pytest.mark.parametrize("thing", ["file", "directory", "fifo"])
+def test_who_opens_a_root_waits_for_no_lock_of_another_kind(root, image, thing):
+    make = {"file": Path.touch, "directory": Path.mkdir, "fifo": os.mkfifo}[thing]
+    with Engine(root=root) as engine:
+        engine.containers.list()
+    os.makedirs(f"{root}/desk", 0o700)
+    os.symlink("gone.sock", f"{root}/desk/{KEEPER}")  # of a keeper that was killed
+    make(Path(root, "keeper.lock"))
+    with Engine(root=root) as engine:
+        assert engine.run(image, ["echo", "fine"]).stdout == "fine\n"
