@@ -404,8 +404,8 @@ class Container:
         *changes* are instructions of a Dockerfile, such as ``ENV A=1``. Of one that stands still
         the writable layer is taken over, however much is in it, and it goes on with another; of
         one that runs it is copied, while its programs stand still, unless *pause* is `False`.
-        The image can be used at once. With *durable* this returns when it would survive a power
-        cut. What is in its volumes and binds is not in it.
+        With *durable* it gets its name, and this returns, when it would survive a power cut; if
+        not, the image can be used at once. What is in its volumes and binds is not in it.
 
         The image gets its final id when it leaves, by a push or a save: the digest of a layer is
         known once it is packed. Raises `InvalidRequest`, `ContainerNotFound`, `Unsupported` for

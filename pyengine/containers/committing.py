@@ -100,11 +100,10 @@ def commit(
             diff_ids=(*base.image.diff_ids, taken.diff_id),
             history=(*base.image.history, _step(record.spec, author, message)),
         )
+        if durable:  # before it has a name: no cut leaves a name whose files are lost
+            _finish(images.content, taken, base.chain)
         named = _name(house, base, made, taken, reference)
-    # the image is there by now: who uses it does not wait for what is left
-    if durable:
-        _finish(images.content, taken)
-    else:
+    if not durable:  # who uses it does not wait for what is left
         threading.Thread(target=_finish_later, args=(images.content, taken), daemon=True).start()
     house.tell("commit", record, imageID=named.config, comment=message)
     return named
@@ -232,10 +231,13 @@ def _standing_still(house: House, container_id: str, wanted: bool) -> Iterator[N
         cgroup.thaw()
 
 
-def _finish(content: Content, taken: _Taken) -> None:
+def _finish(content: Content, taken: _Taken, below: tuple[str, ...] = ()) -> None:
+    """Measure the layer, and have it on disk, with those *below* that nobody can unpack again."""
     if taken.size < 0:
         _measure(content, taken.chain_id)
-    content.layers.make_durable()
+    layers = content.layers
+    known = [layers.find(chain_id) for chain_id in (*below, taken.chain_id)]
+    layers.make_durable(*(one.chain_id for one in known if one is not None and not one.blob))
 
 
 def _finish_later(content: Content, taken: _Taken) -> None:

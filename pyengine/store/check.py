@@ -121,12 +121,12 @@ def layer(store: Layers, chain_id: str) -> Iterator[Finding]:
     yield from _foreign(home, {RECORD, CONTENT, MARKER, f"{RECORD}.new"})
     record = store.read(chain_id)
     why = ""
-    if record is None:
-        why = f"its {RECORD} is missing or damaged"
-    elif not _fits(record):
+    if record is not None and not _fits(record):
         why = f"its {RECORD} is not that of the layer"
-    elif not store.is_believed(record):
-        why = "the power may have been cut before its files were on the disk"
+    elif not (store.is_durable(chain_id) or (record is not None and store.is_believed(record))):
+        why = "the power may have been cut before its files were on the disk"  # its record's, too
+    elif record is None:
+        why = f"its {RECORD} is missing or damaged"
     if not os.path.isdir(f"{home}/{CONTENT}") or os.path.islink(f"{home}/{CONTENT}"):
         why = "its files are missing"
     if why:

@@ -182,15 +182,19 @@ class Layers:
             if not digests.why_not(chain_id):
                 yield chain_id
 
-    def make_durable(self) -> int:
+    def make_durable(self, *wanted: str) -> int:
         """Wait until all layers are on disk, and mark those that were not; answers how many.
 
-        One syncfs(2) does for all of them. Raises `KernelError`, `StoreError`.
+        One syncfs(2) does for all of them. The marks of *wanted* are on disk as well when this
+        returns, whoever made them: others lose, by a cut, the time to unpack them again. Raises
+        `KernelError`, `StoreError`.
         """
         marked = 0
         fresh = [chain_id for chain_id in self.all() if self._is_fresh(chain_id)]
         for start in range(0, len(fresh), _BATCH):
             marked += self._mark(fresh[start : start + _BATCH])
+        for chain_id in wanted:
+            disk.sync_directory(self.home(chain_id))
         return marked
 
     def _is_fresh(self, chain_id: str) -> bool:

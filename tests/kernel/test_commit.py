@@ -12,6 +12,7 @@ from test_run_images import base  # noqa: F401  # a fixture
 import pyengine
 from pyengine import InvalidRequest, Unsupported
 from pyengine.containers import committing
+from pyengine.model import image_config
 
 pytestmark = [pytest.mark.kernel, pytest.mark.tiers]
 
@@ -45,6 +46,24 @@ def test_an_image_is_what_a_container_has_written(engine, written, durable):
     assert image.tags == ["app:2"]
     assert seen(engine, "app:2") == AS_WRITTEN
     assert len(image.inspect().layers) == 2
+
+
+def test_it_has_no_name_before_it_would_survive_a_power_cut(engine, written, monkeypatch):
+    images = engine._house.images
+    seen = []
+    mark = images.content.layers.make_durable
+
+    def marking(*wanted):
+        seen.append((wanted, [tag for image in engine.images for tag in image.tags]))
+        return mark(*wanted)
+
+    monkeypatch.setattr(images.content.layers, "make_durable", marking)
+    image = written.commit("app:2")
+    top = image_config.chain_ids(image.inspect().file.diff_ids)[-1]
+    ((wanted, names),) = seen
+    assert wanted[-1] == top
+    assert names == ["app:latest"]
+    assert images.content.layers.is_durable(top)
 
 
 def test_the_container_goes_on_and_its_changes_are_told_as_before(engine, written):

@@ -264,6 +264,13 @@ def test_after_a_power_cut_layers_are_unpacked_again_from_their_blobs(images):
     assert look(reopened) == []
 
 
+def test_a_record_that_the_cut_took_is_told_as_the_cut_and_not_as_damage_of_another_kind(images):
+    os.truncate(record_of(images), 0)
+    found = look(other_boot(images), repair=False, quick=True)
+    assert {one.path for one in found} >= {images.content.layers.home(BASE.chain_id)}
+    assert all("the power may have been cut" in one.what for one in found)
+
+
 def test_a_layer_without_a_blob_gets_its_record_back_if_its_files_are_durable(images):
     images.content.layers.make_durable()
     os.unlink(blob(images, BASE.blob))

@@ -143,6 +143,20 @@ def test_one_sync_makes_all_layers_durable(layers, machine):
     assert (layers.make_durable(), machine.synced) == (0, 1)
 
 
+def test_the_mark_of_a_layer_that_is_wanted_is_on_disk_whoever_made_it(layers, monkeypatch):
+    unpacked(layers)
+    synced, fsync = [], os.fsync
+
+    def seen(fd):
+        synced.append((os.readlink(f"/proc/self/fd/{fd}"), layers.is_durable(CHAIN)))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    for _ in range(2):
+        layers.make_durable(CHAIN)
+        assert synced.pop() == (layers.home(CHAIN), True)
+
+
 def test_a_layer_of_another_boot_is_never_marked_durable(layers, machine):
     unpacked(layers)
     machine.boot = "second boot"
