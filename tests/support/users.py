@@ -17,7 +17,7 @@ import pyengine
 USER = 47110
 """Nobody has this id, in no file either."""
 
-_NEEDED = ("attr", "attrs", "cffi", "pycparser", "_cffi_backend")
+_NEEDED = ("attr", "attrs", "cffi", "pycparser", "_cffi_backend", "urllib3")
 
 
 class Stranger:
