@@ -86,7 +86,7 @@ def do(stranger: Stranger) -> Iterator[Callable[[str], object]]:
     def run(code: str) -> object:
         told = stranger.python(_FRAME.format(code=code.strip().replace("\n", "\n    ")))
         assert told.returncode == 0, told.stderr
-        assert [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_of(pid, USER)] == []
+        assert _processes() == []
         return json.loads(told.stdout)
 
     yield run
@@ -107,9 +107,13 @@ answer = len(engine.images.list(all=True))
 """
 
 
-def _is_of(pid: str, user: int) -> bool:
+def _processes() -> list[str]:
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_theirs(pid)]
+
+
+def _is_theirs(pid: str) -> bool:
     try:
-        return os.stat(f"/proc/{pid}").st_uid in (user, *range(FIRST, FIRST + 65536))
+        return os.stat(f"/proc/{pid}").st_uid in (USER, *range(FIRST, FIRST + 65536))
     except FileNotFoundError:
         return False
 
@@ -228,9 +232,70 @@ def _last_layer(archive: Path) -> dict[str, tuple[int, int, int]]:
             return {one.name.removeprefix("./"): (one.uid, one.gid, one.mode) for one in tar}
 
 
+def test_who_gives_the_root_away_can_be_committed_all_the_same(stranger, do):
+    if stranger.tier == "single":
+        who = "0:0"  # which only seems to succeed
+        shell = "echo 1 > /new; chmod 700 /"
+    else:
+        who = "5:6"
+        shell = "echo 1 > /new; chown 5:6 /new /; chmod 700 /"
+    code = f"""
+{LOAD}
+container = engine.create("app", ["sh", "-c", {shell!r}])
+container.start()
+container.wait()
+container.commit("app:2")
+container.commit("app:3")
+answer = [engine.run(f"app:{{n}}", "stat -c %u:%g /new").stdout for n in (2, 3)]
+"""
+    assert do(code) == [f"{who}\n", f"{who}\n"]
+
+
+def test_what_one_wrote_whose_users_are_others_is_committed_where_it_is_the_same(stranger, do):
+    code = f"""
+{LOAD}
+container = engine.create("app", ["sh", "-c", "echo 1 > /tmp/new"], userns="keep-id")
+container.start()
+container.wait()
+try:
+    container.commit("app:2")
+    answer = engine.run("app:2", "stat -c %u:%g /tmp/new", userns="keep-id").stdout
+except pyengine.Unsupported as error:
+    answer = error.missing
+"""
+    refused = "its files belong to users of its own"
+    assert do(code) == (refused if stranger.tier == "subids" else f"{USER}:{USER}\n")
+
+
+def test_who_is_killed_while_layers_are_unpacked_leaves_no_process_and_is_cleaned_up_after(
+    stranger, do
+):
+    code = f"""
+from pyengine.images.content import Content
+import signal
+class Killed:
+    def __init__(self, real):
+        self.real = real
+    def feed(self, data):
+        self.real.feed(data)
+    def finish(self):
+        self.real.finish()
+        os.kill(os.getpid(), signal.SIGKILL)
+with pyengine.Engine(root=os.path.expanduser("~/engine")) as engine:
+    engine._house.enter()
+    content = engine._house.images.content
+    real = content.unpacker
+    object.__setattr__(content, "unpacker", lambda fd, limits: Killed(real(fd, limits)))
+    {LOAD}
+"""
+    assert stranger.python(f"import os, pyengine\n{code}").returncode == -9
+    staged = [name for name in os.listdir(stranger.home / "engine/layers") if name[:4] == ".new"]
+    assert staged
+    assert do(LOAD + _looked("app")) == seen(stranger)
+
+
 CHECK = """
-from pyengine.images import mending
-found = mending.look(engine._house.images, repair={repair})
+found = engine.check(repair={repair})
 answer = [[each.kind, each.what, each.done] for each in found]
 """
 
