@@ -170,20 +170,26 @@ def test_an_image_whose_root_and_accounts_are_anothers_runs(stranger, do, base):
     closed = (
         directory("./", uid=70, gid=70, mode=0o700)
         + directory("etc", uid=70, gid=70, mode=0o711)
-        + entry("etc/passwd", b"me:x:7:7::/:/bin/sh\n", uid=70, gid=70, mode=0o600)
+        + entry("etc/passwd", _ACCOUNTS, uid=70, gid=70, mode=0o600)
     )
     (stranger.home / "closed.tar").write_bytes(_docker_archive(base, closed + END))
     code = """
 engine.images.load(os.path.expanduser("~/closed.tar"))
 running = engine.start("app", "sleep 100", user="me")
-answer = [running.exec("id -u").stdout, running.exec("id -u", user="me").stdout]
+answer = [running.exec("id -u", user=user).stdout for user in ("me", "you")]
 """
-    expected = ["7\n", "7\n"] if stranger.tier == "subids" else None
-    if expected is None:  # there is nobody else to be
-        code = code.replace(', user="me"', "")
+    expected = ["7\n", "8\n"]
+    if stranger.tier == "single":  # there is nobody else to be
+        code = code.replace('"me"', '"root"').replace('"you"', '"root"')
         expected = ["0\n", "0\n"]
     assert do(code) == expected
 
+
+_ACCOUNTS = b"""\
+root:x:0:0::/:/bin/sh
+me:x:7:7::/:/bin/sh
+you:x:8:8::/:/bin/sh
+"""
 
 WRITES = (
     "mkdir /made; echo 1 > /made/file; chmod 4711 /made/file; rm /var/new; rm -r /srv/none; "
