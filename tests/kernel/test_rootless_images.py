@@ -71,7 +71,6 @@ def stranger(request: pytest.FixtureRequest, base: bytes) -> Iterator[Stranger]:
     lines = f"stranger:{FIRST}:65536\n" if request.param == "subids" else None
     with somebody(lines) as made:
         made.tier = request.param  # type: ignore[attr-defined]
-        made.bring("urllib3")
         (made.home / "app.tar").write_bytes(_docker_archive(base, CHANGES))
         made.give(made.home)
         yield made

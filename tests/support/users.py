@@ -43,10 +43,6 @@ class Stranger:
         shutil.copytree(Path(pyengine.__file__).parent, self.library / "pyengine")
         os.chown(self.home, user, user)
 
-    def bring(self, name: str) -> None:
-        """Let them have the module *name* as well."""
-        _copy(name, self.library)
-
     def give(self, path: Path) -> None:
         """Let *path*, and all below it, be theirs."""
         for directory, names, files in os.walk(path):
