@@ -9,7 +9,6 @@ A disk's own cache is not modelled: what was handed over to it is kept.
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -29,7 +28,6 @@ def _run(*command: object) -> str:
 def _mounted(image: Path, place: Path, kind: str, options: str) -> Iterator[Path]:
     """The file system in *image*, by a loop device that reads and writes the file directly."""
     place.mkdir()
-    _run("modprobe", "-q", "loop") if not os.path.exists("/dev/loop-control") else None
     device = _run("losetup", "--find", "--show", "--direct-io=on", image)
     try:
         assert _run("losetup", "--noheadings", "--output", "DIO", device) == "1", "no direct I/O"
