@@ -28,7 +28,7 @@ _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _INDEX = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 _CHUNK = 1 << 20
 _WRITE_BACK = 8 << 20  # bytes after which the disk may begin: less is left to wait for at the end
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a fifo would have us wait
 
 
 class BlobMissing(StoreError):
@@ -75,7 +75,7 @@ class Blobs:
         """
         path = self.path(digest)
         try:
-            return open(os.open(path, _READ), "rb", buffering=0)
+            return open(path, "rb", buffering=0, opener=lambda at, _: os.open(at, _READ))
         except FileNotFoundError:
             raise _missing(path, digest) from None
         except OSError as error:

@@ -165,7 +165,9 @@ def ingest(store: Blobs) -> Iterator[Finding]:
     """What is among blobs that are not whole; a part that the next pull goes on with is fine."""
     for name in disk.names(store.layout.ingest):
         path = f"{store.layout.ingest}/{name}"
-        if name.endswith(DRAFT):
+        if os.path.isdir(path):
+            yield _stranger(path)
+        elif name.endswith(DRAFT):
             if not _is_held(path):
                 yield Finding("leftover", path, "a process that was killed left it")
         elif not name.endswith(PART):
@@ -175,13 +177,15 @@ def ingest(store: Blobs) -> Iterator[Finding]:
 def names(store: ImageNames) -> Iterator[Finding]:
     """Names whose records are damaged, and what else is among them."""
     for path, named in store.read_all():
-        if named is None:
+        if named is None and os.path.isdir(path) and not os.path.islink(path):
+            yield _stranger(path)  # nobody knows what is in it
+        elif named is None:
             yield Finding("damaged name", path, "its record is damaged")
     directory = store.layout.image_names
     for place in (directory, f"{directory}/.ids"):
         for name in disk.names(place):
             path = f"{place}/{name}"
-            if name.endswith(".json.new"):
+            if name.endswith(".json.new") and not os.path.isdir(path):
                 yield Finding("leftover", path, "a process that was killed left it")
             elif not name.endswith(".json") and name not in (".ids", ".lock"):
                 yield _stranger(path)

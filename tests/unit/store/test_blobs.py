@@ -269,3 +269,13 @@ def test_a_removed_blob_frees_its_bytes(blobs):
     assert blobs.remove(DIGEST) == len(DATA)
     assert blobs.remove(DIGEST) == 0
     assert not blobs.has(DIGEST)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_blob_that_is_no_file_is_refused_at_once_and_nothing_stays_open(blobs, make):
+    blobs.put(b"other")
+    make(blobs.path("sha256:" + "a" * 64))
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(StoreError):
+        blobs.read("sha256:" + "a" * 64, most=100)
+    assert os.listdir("/proc/self/fd") == before
