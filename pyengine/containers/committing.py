@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,8 +102,8 @@ def commit(
         if durable:  # before it has a name: no cut leaves a name whose files are lost
             _finish(images.content, taken, base.chain)
         named = _name(house, base, made, taken, reference)
-    if not durable:  # who uses it does not wait for what is left
-        threading.Thread(target=_finish_later, args=(images.content, taken), daemon=True).start()
+    if not durable:  # who uses it does not wait for what is left; who closes the engine does
+        house.sweeper.later(lambda: _finish_later(images.content, taken))
     house.tell("commit", record, imageID=named.config, comment=message)
     return named
 

@@ -217,10 +217,10 @@ class House:
             self._ranges.close()
         if self._no_input >= 0:
             os.close(self._no_input)
+        self.sweeper.close()  # what it still has to do may take the others
         if self.hands is not None:
             self.hands.close()
         self.joiners.close()
-        self.sweeper.close()
         self.catalog.leave()
         self.hierarchy.tidy(self.guard.owner)
         self.guard.close()
