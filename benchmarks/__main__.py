@@ -25,6 +25,7 @@ FIGURES = {
     "many": ("many", "500 containers at once, and their memory"),
     "output": ("output", "a gibibyte of output"),
     "unpack": ("unpack", "a layer of tens of thousands of files"),
+    "commit": ("commit", "an image of ten thousand new files"),
     "pull": ("pull", "a big image from a registry"),
     "import": ("imports", "what import pyengine adds to a program's start"),
 }
