@@ -61,7 +61,7 @@ def pull(
         named = several[-1]
     else:
         named = pulling.pull(house.images, wanted, means, platform=chosen, progress=progress)
-    house.images.settle_later()
+    house.sweeper.later(house.images.settle)
     _tell(house, "pull", named)
     return named
 

@@ -6,7 +6,6 @@ shared by who adds and alone for who removes, and that of the names.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -271,16 +270,12 @@ class Images:
                 return Removed()
             return self._carry_out(tuple(self.of_id(image_id)), ())
 
-    def settle_later(self) -> threading.Thread:
-        """Have the layers that were unpacked marked durable, by a thread: see `store.layers`.
+    def settle(self) -> None:
+        """Have the layers that were unpacked marked durable: see `store.layers`.
 
-        Until then a power cut costs another unpacking, and nothing else.
+        It takes long, and nobody has to wait for it: until then a power cut costs another
+        unpacking, and nothing else.
         """
-        thread = threading.Thread(target=self._settle, name="settle", daemon=True)
-        thread.start()
-        return thread
-
-    def _settle(self) -> None:
         try:
             self.content.layers.make_durable()
         except EngineError:  # whoever opens the root after a boot unpacks them again

@@ -499,7 +499,7 @@ def test_a_damaged_name_does_not_hide_the_others(images):
 
 def test_settling_marks_the_layers(images):
     have(images, ONE, "one")
-    images.settle_later().join()
+    images.settle()
     for one in chain(ONE):
         assert os.path.exists(f"{images.content.layers.home(one)}/durable")
 
