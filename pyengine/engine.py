@@ -324,9 +324,9 @@ class Engine:
 
     def logout(self, registry: str) -> bool:
         """Forget who we are to *registry*; whether anything was known. Raises as `login`."""
-        from pyengine.images.login import log_out
+        from pyengine.containers import image_sources
 
-        return log_out(registry, self._house.registries())
+        return image_sources.logout(self._house, registry)
 
     def serve(self, address: str | None = None) -> NoReturn:
         """Not in this version: raises `Unsupported`."""

@@ -168,6 +168,7 @@ def login(house: House, registry: str, username: str, password: str) -> None:
     from pyengine.images.credentials import Credentials
     from pyengine.images.login import log_in
 
+    house.enter()
     log_in(registry, Credentials(username, password), house.registries())
 
 
@@ -175,6 +176,7 @@ def logout(house: House, registry: str) -> bool:
     """See `engine.Engine.logout`."""
     from pyengine.images.login import log_out
 
+    house.enter()
     return log_out(registry, house.registries())
 
 

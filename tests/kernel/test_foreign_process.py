@@ -14,7 +14,14 @@ import pytest
 from strangers import Stranger
 
 import pyengine
-from pyengine import Container, ContainerCollection, Engine, Process, Unsupported
+from pyengine import (
+    Container,
+    ContainerCollection,
+    Engine,
+    ImageCollection,
+    Process,
+    Unsupported,
+)
 
 pytestmark = pytest.mark.kernel
 
@@ -34,6 +41,11 @@ SAMPLES = {
     "command": "true",
     "argv": "true",
     "name_or_id": "web",
+    "reference": "web",
+    "images": "web",
+    "source": b"",
+    "destination": "/nowhere",
+    "term": "web",
     "container": "web",
     "new": "other",
     "rows": 24,
@@ -104,9 +116,11 @@ def test_everything_public_raises_foreign_process_in_a_fork_and_harms_nothing(en
     container = engine.start(image, "cat", stdin_open=True, name="web")
     process = container.popen("cat", stdin=True)
     events = engine.events(timeout=20)
-    told = in_a_fork(lambda: outcomes([engine, engine.containers, container, process]))
+    told = in_a_fork(
+        lambda: outcomes([engine, engine.containers, engine.images, container, process])
+    )
     assert {name.partition(".")[0] for name in told} == {
-        kind.__name__ for kind in (Container, ContainerCollection, Engine, Process)
+        kind.__name__ for kind in (Container, ContainerCollection, Engine, ImageCollection, Process)
     }
     others = {name: what for name, what in told.items() if what != "ForeignProcess"}
     silent = {name: what for name, what in others.items() if what != "Unsupported"}
@@ -124,7 +138,7 @@ def test_everything_public_raises_foreign_process_in_a_fork_and_harms_nothing(en
 def test_what_is_not_built_is_not_built_here_either(engine, image):
     # so that a method that is built one day cannot hide among those of the test above
     container = engine.create(image, "true")
-    names = {"fork", "snapshot", "commit", "export", "ports"}
+    names = {"fork", "snapshot", "export", "ports"}
     for name, question in questions(container):
         if name.partition(".")[2] in names:
             with pytest.raises(Unsupported):
