@@ -157,7 +157,12 @@ def _walk_directory(
 
 
 def _exists(layers: tuple[str, ...], path: str) -> bool:
-    return layer_view.look(layers, path[1:], _opaque) is not None
+    try:
+        return layer_view.look(layers, path[1:], _opaque) is not None
+    except PermissionError:
+        if layers[-1] == "/":  # the host's own, and closed to us: there is nothing for us there
+            return False
+        raise
 
 
 def _forget_parents(found: dict[str, ChangeKind], upper: str, hidden: frozenset[str]) -> None:
