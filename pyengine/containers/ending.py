@@ -295,11 +295,14 @@ def remove(house: House, container_id: str, *, force: bool = False) -> None:
 
 def _end_leftover_cgroup(house: House, record: ContainerRecord) -> None:
     """Where a keeper was killed at starting it: nobody finds it by a container that is gone."""
-    with house.catalog.locked(record.spec.id):
-        state = house.catalog.state(record.spec.id)
-        if state.status not in LIVELY or recovery.is_orphaned(house.layout, state):
-            place = record.spec.cgroup_parent
-            leftovers.end_cgroup(house.hierarchy, record.spec.id, place, STEADY)
+    try:
+        with house.catalog.locked(record.spec.id):
+            state = house.catalog.state(record.spec.id)
+            if state.status not in LIVELY or recovery.is_orphaned(house.layout, state):
+                place = record.spec.cgroup_parent
+                leftovers.end_cgroup(house.hierarchy, record.spec.id, place, STEADY)
+    except ContainerNotFound:  # it removes itself at its end, and its keeper was quicker
+        return
 
 
 def abandon(house: House, container_id: str) -> None:

@@ -39,9 +39,9 @@ def test_an_image_that_is_not_there_is_named_as_docker_names_it(engine, tmp_path
     assert caught.value.exit_code == 125
 
 
-def test_an_image_of_a_registry_is_unsupported_and_says_what_is_not(engine):
-    with pytest.raises(Unsupported, match="rootfs:/directory"):
-        engine.run("alpine:3", "true")
+def test_an_image_that_is_not_there_and_shall_not_be_pulled_is_not_found(engine):
+    with pytest.raises(ImageNotFound, match="alpine:3"):
+        engine.run("alpine:3", "true", pull="never")
 
 
 def test_a_text_is_split_as_a_shell_would_and_no_shell_runs(engine, image):
