@@ -113,7 +113,15 @@ def refused(call: Callable[[], object], path: str) -> StoreError:
     return caught.value
 
 
-@pytest.mark.parametrize("owner", ["none", "process"])
+def some(ways):
+    """A few of them in every run, all with ``-m soak``: one reader reads all these files."""
+    return [
+        way if number % 4 == 0 else pytest.param(way, marks=pytest.mark.soak)
+        for number, way in enumerate(ways)
+    ]
+
+
+@pytest.mark.parametrize("owner", ["none", pytest.param("process", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("file", ["record", "state"])
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_file_is_named_the_rest_goes_on_and_by_force_it_goes(
@@ -148,7 +156,7 @@ def test_a_damaged_file_is_named_the_rest_goes_on_and_by_force_it_goes(
     assert engine.create(image, name="bad").name == "bad"
 
 
-@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("how", some(DAMAGES))
 def test_what_a_health_check_has_said_may_be_lost(root, image, engine, how):
     check = HealthCheck(test=("CMD", "true"), interval=0.05)
     container = engine.start(image, ["sleep", "1000"], owner="none", health=check)
@@ -161,7 +169,7 @@ def test_what_a_health_check_has_said_may_be_lost(root, image, engine, how):
     container.remove(force=True)
 
 
-@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("how", some(DAMAGES))
 def test_terms_of_a_shared_container_that_are_damaged_are_named(root, image, engine, how):
     with engine.shared("shared", image, ["sleep", "1000"]) as held:
         path = f"{engine._house.catalog.home(held.id).leases}/.terms.json"
@@ -173,7 +181,7 @@ def test_terms_of_a_shared_container_that_are_damaged_are_named(root, image, eng
         assert path in str(told)
 
 
-@pytest.mark.parametrize("how", [*DAMAGES, "missing"])
+@pytest.mark.parametrize("how", ["missing", *some(DAMAGES)])
 def test_a_keeper_that_does_not_say_who_it_is_keeps_what_it_has(root, image, engine, how):
     good = engine.start(image, ["sleep", "1000"], owner="none", name="good")
     first, pid = keeper_of(root), good.inspect().pid
