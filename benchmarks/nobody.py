@@ -17,7 +17,7 @@ from benchmarks.rootfs import Missing
 USER = 47120
 """In no file of a host that has not been set up for it."""
 
-_NEEDED = ("attr", "attrs", "cffi", "pycparser", "_cffi_backend")
+_NEEDED = ("attr", "attrs", "cffi", "pycparser", "_cffi_backend", "pyengine")
 _ELSEWHERE = "/usr/local/bin:/usr/bin:/bin"
 
 
