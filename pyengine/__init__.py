@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyengine import ready as ready
+    from pyengine.collection import ContainerCollection
     from pyengine.container import Container
     from pyengine.default import build, create, pull, run, start
-    from pyengine.engine import ContainerCollection, Engine
+    from pyengine.engine import Engine
     from pyengine.errors import (
         AlreadyExists,
         BuildFailed,
@@ -86,9 +87,10 @@ if TYPE_CHECKING:
 # Where each public name lives: it is imported when it is first asked for, so that importing the
 # package costs next to nothing.
 _ROOMS = {
+    "pyengine.collection": "ContainerCollection",
     "pyengine.container": "Container",
     "pyengine.default": "build create pull run start",
-    "pyengine.engine": "ContainerCollection Engine",
+    "pyengine.engine": "Engine",
     "pyengine.errors": (
         "AlreadyExists BuildFailed ContainerNotFound DigestMismatch EngineClosed EngineError "
         "ExecutableNotFound ForeignProcess ImageNotFound InUse InvalidContent InvalidRequest "

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
 import weakref
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pyengine.containers import ending, looking
+from pyengine.collection import ContainerCollection, handle
+from pyengine.containers import ending
 from pyengine.containers.house import House, RegistryWishes
-from pyengine.errors import ContainerNotFound, InvalidRequest, NotFound, Unsupported
+from pyengine.errors import InvalidRequest, Unsupported
 from pyengine.events import EventStream
 from pyengine.image import Image, ImageCollection, PruneReport
 from pyengine.model.event import FilterTexts
-from pyengine.model.filters import LIST_FILTERS, PRUNE_FILTERS, ContainerFilter
-from pyengine.model.info import ContainerInfo
-from pyengine.model.options_words import flag, integer
-from pyengine.model.state import Status
+from pyengine.model.options_words import flag
 from pyengine.model.system import EngineInfo, VersionInfo
 from pyengine.store.layout import Layout
 
@@ -35,85 +32,9 @@ if TYPE_CHECKING:
     from pyengine.model.result import Result
     from pyengine.store.check import Finding
 
-__all__ = ["ContainerCollection", "Engine", "PruneReport"]
+__all__ = ["Engine"]
 
-_LISTED = (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
 _LEVELS = ("debug", "info", "warning", "error")
-
-
-class ContainerCollection:
-    """The containers of an engine's root, whoever made them."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-
-    def infos(
-        self,
-        all: bool = False,
-        filters: FilterTexts | None = None,
-        limit: int | None = None,
-        *,
-        size: bool = False,
-    ) -> list[ContainerInfo]:
-        """As `list`, but each container inspected."""
-        wanted = ContainerFilter.parse(filters, LIST_FILTERS)
-        most = None if limit is None else integer(limit, "limit", -1, 1 << 31)
-        infos = looking.all_infos(self._house, size=size)
-        if not all and not (most and most > 0) and not wanted.asks_for_state:
-            infos = (info for info in infos if info.status in _LISTED)
-        found = wanted.select(infos, time.time())
-        return found[:most] if most and most > 0 else found
-
-    def list(
-        self, all: bool = False, filters: FilterTexts | None = None, limit: int | None = None
-    ) -> list[Container]:
-        """The running ones, or *all*, the newest first; with *limit* only so many of all.
-
-        *filters* are Docker's (row O21), such as ``{"label": "tier=db", "status": "exited"}``;
-        a filter of state asks for all. Raises `InvalidRequest` for others.
-        """
-        return [_handle(self._house, info.id) for info in self.infos(all, filters, limit)]
-
-    def get(self, name_or_id: str) -> Container:
-        """The container with this name, id, or unique beginning of an id.
-
-        Raises `ContainerNotFound`.
-        """
-        self._house.enter()
-        return _handle(self._house, self._house.catalog.find(name_or_id))
-
-    def prune(self, filters: FilterTexts | None = None) -> PruneReport:
-        """Remove every container that does not run (row O33); *filters*: label, label!, until."""
-        wanted = ContainerFilter.parse(filters, PRUNE_FILTERS)
-        deleted, reclaimed = [], 0
-        infos = looking.all_infos(self._house, size=True)
-        ended = (one for one in infos if one.status in (Status.CREATED, Status.EXITED, Status.DEAD))
-        for info in wanted.select(ended, time.time()):
-            try:
-                ending.remove(self._house, info.id)
-            except NotFound:
-                continue
-            deleted.append(info.id)
-            reclaimed += info.size or 0
-        self._house.events.emit("container", "prune", "", {"reclaimed": str(reclaimed)})
-        return PruneReport(tuple(deleted), reclaimed)
-
-    def __iter__(self) -> Iterator[Container]:
-        return iter(self.list(all=True))
-
-    def __contains__(self, container: object) -> bool:
-        """Whether a container with this name or id, or this handle, is there."""
-        from pyengine.container import Container
-
-        wanted = container.id if isinstance(container, Container) else container
-        if not isinstance(wanted, str) or not wanted:
-            return False
-        self._house.enter()
-        try:
-            self._house.catalog.find(wanted)
-        except (ContainerNotFound, InvalidRequest):
-            return False
-        return True
 
 
 class _NotBuilt:
@@ -246,7 +167,7 @@ class Engine:
             from pyengine.containers.starting import create_and_start
 
             container_id = create_and_start(self._house, asked, timeout=timeout)
-        return _handle(self._house, container_id)
+        return handle(self._house, container_id)
 
     def shared(
         self,
@@ -292,7 +213,7 @@ class Engine:
         from pyengine.containers import making
 
         record = making.create(self._house, self._options(image, command, options))
-        return _handle(self._house, record.spec.id)
+        return handle(self._house, record.spec.id)
 
     def _options(self, image: str, command: object, options: dict[str, object]) -> ContainerOptions:
         if self._owner != "process":
@@ -441,12 +362,6 @@ def close_house(house: House) -> None:
             ending.close(house)
         finally:
             house.end_close()
-
-
-def _handle(house: House, container_id: str) -> Container:
-    from pyengine.container import Container
-
-    return Container(container_id, house)
 
 
 def _parse_userns(given: object) -> str:

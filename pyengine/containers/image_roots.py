@@ -7,14 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pyengine.containers.rootfs import Rootfs, completing_layer
-from pyengine.errors import EngineError, ImageNotFound, InvalidContent
+from pyengine.errors import EngineError, ImageNotFound
 from pyengine.images.archive_sources import SCHEMES
 from pyengine.images.image_use import ImageUse
 from pyengine.images.unpacking import LayerPlan, layer_plans, unpack
-from pyengine.model.content import Manifest, parse
 from pyengine.model.image_config import ImageFile
-from pyengine.model.image_config import parse as parse_config
 from pyengine.model.state import LIVELY
+from pyengine.store.layers import LayerMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,34 +59,23 @@ def _unpacked(images: Images, named: Named) -> tuple[str, ...]:
     """The directories of its layers, the topmost first."""
     content = images.content
     plans = _plans(content, named.manifest, named.config)
-    records = [content.layers.find(plan.chain_id) for plan in plans]
-    if None in records:
+    top = plans[-1].chain_id if plans else ""
+    try:
+        return tuple(content.layers.lowers(top))
+    except LayerMissing:
         unpack(content, plans)
-        records = [content.layers.find(plan.chain_id) for plan in plans]
-    directories = []
-    for plan, record in zip(reversed(plans), reversed(records), strict=True):
-        directories.append(content.layers.directory(plan.chain_id))
-        if record is not None and record.hides_all:
-            break
-    return tuple(directories)
-
-
-def image_file(content: Content, config: str) -> ImageFile:
-    """What the image with that id says of itself. Raises `StoreError`, `InvalidContent`."""
-    return _read_config(content, config)
+    return tuple(content.layers.lowers(top))
 
 
 @lru_cache(maxsize=64)
-def _read_config(content: Content, config: str) -> ImageFile:
-    return parse_config(content.blobs.read(config, content.limits.config_bytes))
+def image_file(content: Content, config: str) -> ImageFile:
+    """See `Content.image`; what was read is remembered: it cannot change."""
+    return content.image(config)
 
 
 @lru_cache(maxsize=64)
 def _plans(content: Content, manifest: str, config: str) -> tuple[LayerPlan, ...]:
-    read = parse(content.blobs.read(manifest, content.limits.manifest_bytes))
-    if not isinstance(read, Manifest):
-        raise InvalidContent("manifest", "it is an index of several", digest=manifest)
-    return layer_plans(read, image_file(content, config), content.limits)
+    return layer_plans(content.manifest(manifest), image_file(content, config), content.limits)
 
 
 def uses(house: House) -> Iterator[ImageUse]:

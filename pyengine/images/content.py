@@ -8,9 +8,13 @@ from typing import Protocol
 
 from attrs import frozen
 
+from pyengine.errors import InvalidContent
 from pyengine.images.limits import DEFAULT, Limits
 from pyengine.linux import native
 from pyengine.linux.boots import boot_id
+from pyengine.model import image_config
+from pyengine.model.content import Manifest, parse
+from pyengine.model.image_config import ImageFile
 from pyengine.store.blobs import Blobs
 from pyengine.store.disk import Kernel
 from pyengine.store.image_names import ImageNames
@@ -148,3 +152,14 @@ class Content:
             limits,
             chosen,
         )
+
+    def manifest(self, digest: str) -> Manifest:
+        """The manifest of one image. Raises `StoreError`, `InvalidContent`."""
+        read = parse(self.blobs.read(digest, self.limits.manifest_bytes))
+        if not isinstance(read, Manifest):
+            raise InvalidContent("manifest", "it is an index of several", digest=digest)
+        return read
+
+    def image(self, config: str) -> ImageFile:
+        """What the image with that id says of itself. Raises `StoreError`, `InvalidContent`."""
+        return image_config.parse(self.blobs.read(config, self.limits.config_bytes))

@@ -15,14 +15,13 @@ from contextlib import contextmanager
 
 from attrs import evolve
 
-from pyengine.errors import InvalidContent, KernelError
+from pyengine.errors import KernelError
 from pyengine.images.catalog import Images
 from pyengine.images.content import Content
 from pyengine.images.deflating import MEDIA_TYPES, deflater
 from pyengine.model import media_types
 from pyengine.model.content import Descriptor, Manifest, parse, print_manifest
 from pyengine.model.image_config import ImageFile, chain_ids, print_config
-from pyengine.model.image_config import parse as parse_config
 from pyengine.model.reference import Reference
 from pyengine.store.image_names import Named
 from pyengine.store.pins import Hold
@@ -37,11 +36,7 @@ def chance_diff_id() -> str:
 
 def read_image(content: Content, named: Named) -> tuple[Manifest, ImageFile]:
     """Manifest and configuration of an image. Raises `StoreError`, `InvalidContent`."""
-    limits = content.limits
-    manifest = parse(content.blobs.read(named.manifest, limits.manifest_bytes))
-    if not isinstance(manifest, Manifest):
-        raise InvalidContent("manifest", "it is an index of several", digest=named.manifest)
-    return manifest, parse_config(content.blobs.read(named.config, limits.config_bytes))
+    return content.manifest(named.manifest), content.image(named.config)
 
 
 def settle(

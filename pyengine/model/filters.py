@@ -18,6 +18,27 @@ _STATES = frozenset(str(status) for status in Status)
 _HEALTH = frozenset(("starting", "healthy", "unhealthy", "none"))
 
 
+def read_filters(
+    filters: FilterTexts | None, allowed: frozenset[str], check: Callable[[str, str], object]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Keys with their values as texts, each of which *check* may refuse.
+
+    Raises `InvalidRequest` for a key that is not *allowed*, and what *check* raises.
+    """
+    wanted = []
+    for key, given in (filters or {}).items():
+        if key not in allowed:
+            why = f"invalid filter {key!r}"
+            raise InvalidRequest("filters", key, why=why, expected=", ".join(sorted(allowed)))
+        values = (given,) if isinstance(given, str | int) else tuple(given)
+        texts = tuple(str(value) for value in values)
+        for value in texts:
+            check(key, value)
+        if texts:
+            wanted.append((key, texts))
+    return tuple(wanted)
+
+
 @frozen
 class ContainerFilter:
     """Values of one key are alternatives (of labels all must be there), all keys must agree."""
@@ -31,18 +52,7 @@ class ContainerFilter:
         Raises `InvalidRequest` for an unknown key (*known*: the only ones allowed) or value.
         """
         allowed = frozenset(known) or frozenset(_MATCHERS)
-        wanted = []
-        for key, given in (filters or {}).items():
-            if key not in allowed:
-                why = f"invalid filter {key!r}"
-                raise InvalidRequest("filters", key, why=why, expected=", ".join(sorted(allowed)))
-            values = (given,) if isinstance(given, str | int) else tuple(given)
-            texts = tuple(str(value) for value in values)
-            for value in texts:
-                _check(key, value)
-            if texts:
-                wanted.append((key, texts))
-        return cls(tuple(wanted))
+        return cls(read_filters(filters, allowed, _check))
 
     @property
     def asks_for_state(self) -> bool:

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from pyengine.errors import InvalidRequest
 from pyengine.model.event import FilterTexts
-from pyengine.model.filters import has_label, until_moment
+from pyengine.model.filters import has_label, read_filters, until_moment
 from pyengine.model.images import ImageSummary
 from pyengine.model.path_glob import matches
 from pyengine.model.reference import Reference
@@ -34,19 +34,7 @@ class ImageFilter:
 
         Raises `InvalidRequest` for a key that is not among *known*, or a value that says nothing.
         """
-        allowed = frozenset(known)
-        wanted = []
-        for key, given in (filters or {}).items():
-            if key not in allowed:
-                why = f"invalid filter {key!r}"
-                raise InvalidRequest("filters", key, why=why, expected=", ".join(sorted(allowed)))
-            values = (given,) if isinstance(given, str | int) else tuple(given)
-            texts = tuple(str(value) for value in values)
-            for value in texts:
-                _check(key, value)
-            if texts:
-                wanted.append((key, texts))
-        return cls(tuple(wanted))
+        return cls(read_filters(filters, frozenset(known), _check))
 
     @property
     def dangling(self) -> bool | None:

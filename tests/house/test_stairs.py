@@ -17,7 +17,7 @@ STAIRS = [
     {"images", "networks", "volumes"},
     {"containers"},
     {"build"},
-    {"container", "lease", "process", "image", "network", "volume", "ready"},
+    {"collection", "container", "lease", "process", "image", "network", "volume", "ready"},
     {"engine"},
     {"default"},
     {"front"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,20 @@ def root(tmp_path: Path) -> Iterator[str]:
         for container in engine.containers.list(all=True):
             container.remove(force=True)
     end_keeper(place)
+
+
+@pytest.fixture
+def nothing_hangs() -> Iterator[None]:
+    """Whatever waits for a minute fails, instead of everybody waiting for it."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

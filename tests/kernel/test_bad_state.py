@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,7 +15,7 @@ from pyengine import Engine, HealthCheck, StoreError
 from pyengine.containers import recovery
 from pyengine.linux.process import has_ended
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("nothing_hangs")]
 
 
 # --- how a file is damaged ---
@@ -72,18 +71,6 @@ def damage(path: str, how: str) -> None:
         was = file.read()
     os.unlink(path)
     DAMAGES[how](path, was)
-
-
-@pytest.fixture(autouse=True)
-def nothing_hangs() -> Iterator[None]:
-    def give_up(*_: object) -> None:
-        raise AssertionError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

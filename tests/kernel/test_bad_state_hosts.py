@@ -5,7 +5,6 @@ be: each is told as what it is, and what is intact goes on.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,19 +20,7 @@ from support.nobody import NOBODY
 from pyengine import Engine, NoSpace, NotPermitted, StoreError
 from pyengine.containers.asking import KEEPER
 
-pytestmark = pytest.mark.kernel
-
-
-@pytest.fixture(autouse=True)
-def nothing_hangs() -> Iterator[None]:
-    def give_up(*_: object) -> None:
-        raise AssertionError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("nothing_hangs")]
 
 
 @contextmanager

@@ -77,6 +77,12 @@ def make_image(
     return MadeImage(manifest, config, blobs, tars)
 
 
+BASE = tar_of({"base": b"b" * 5000})
+ONE = make_image([BASE, tar_of({"one": b"1" * 3000})], {"kind": "one"})
+TWO = make_image([BASE, tar_of({"two": b"2" * 2000})], {"kind": "two"})
+"""Two images that share a layer."""
+
+
 def store_blobs(content: Content, image: MadeImage) -> None:
     """Have the blobs of *image* in the store, and nothing unpacked."""
     for blob in (*image.layers, image.config):

@@ -25,7 +25,7 @@ from support.image_archives import (
     tar,
     unpacked,
 )
-from support.images import content_in, make_image, tar_of
+from support.images import BASE, ONE, TWO, tar_of
 
 from pyengine.errors import EngineError, ImageNotFound, InvalidContent
 from pyengine.images.archive_load import load
@@ -34,15 +34,6 @@ from pyengine.images.limits import Limits
 from pyengine.model import content as model
 from pyengine.model import digests
 from pyengine.model.content import Descriptor
-
-BASE = tar_of({"base": b"b" * 5000})
-ONE = make_image([BASE, tar_of({"one": b"1" * 3000})], {"kind": "one"})
-TWO = make_image([BASE, tar_of({"two": b"2" * 2000})], {"kind": "two"})
-
-
-@pytest.fixture
-def images(tmp_path):
-    return Images(content_in(tmp_path))
 
 
 def all_below(directory):

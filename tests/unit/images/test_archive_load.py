@@ -25,31 +25,22 @@ from support.image_archives import (
     tar,
     unpacked,
 )
-from support.images import content_in, make_image, tar_of
+from support.images import BASE, ONE, TWO, make_image, tar_of
 
 from pyengine.errors import ImageNotFound, InvalidContent
 from pyengine.images.archive_load import load
-from pyengine.images.catalog import Images
 from pyengine.images.unpacking import layer_plans
 from pyengine.model import content as model
 from pyengine.model import digests, image_config
 from pyengine.model.content import Descriptor
 from pyengine.model.platform import Platform
 
-BASE = tar_of({"base": b"b" * 5000})
-ONE = make_image([BASE, tar_of({"one": b"1" * 3000})], {"kind": "one"})
-TWO = make_image([BASE, tar_of({"two": b"2" * 2000})], {"kind": "two"})
 TWICE = make_image([BASE, tar_of({"x": b"x"}), BASE], {"kind": "twice"})
 PLATFORMS = {
     "arm": make_image([tar_of({"arm": b"arm"})]),
     "amd": make_image([tar_of({"amd": b"amd"})]),
 }
 ARM, AMD = Platform("linux", "arm64"), Platform("linux", "amd64")
-
-
-@pytest.fixture
-def images(tmp_path):
-    return Images(content_in(tmp_path))
 
 
 def shown(images):

@@ -13,7 +13,7 @@ import threading
 import pytest
 from attrs import evolve
 from support.image_archives import Once, blob, blobs_of, entry, layout_files, layout_of, tar
-from support.images import content_in, make_image, tar_of
+from support.images import BASE, ONE, TWO, content_in, make_image, tar_of
 
 from pyengine.errors import ImageNotFound, InvalidRequest, NoSpace, StoreError
 from pyengine.images.archive_load import load
@@ -27,9 +27,6 @@ from pyengine.model.platform import Platform
 from pyengine.model.reference import Reference
 from pyengine.store.layers import LayerRecord
 
-BASE = tar_of({"base": b"b" * 5000})
-ONE = make_image([BASE, tar_of({"one": b"1" * 3000})], {"kind": "one"})
-TWO = make_image([BASE, tar_of({"two": b"2" * 2000})], {"kind": "two"})
 ARM, AMD = Platform("linux", "arm64"), Platform("linux", "amd64")
 
 

@@ -15,21 +15,11 @@ from support.image_archives import (
     tar,
     unpacked,
 )
-from support.images import content_in, make_image, tar_of
+from support.images import ONE, TWO
 
 from pyengine.errors import ImageNotFound, InvalidContent, InvalidRequest
 from pyengine.images import archive_load, archive_sources
 from pyengine.images.archive_sources import Text, is_source, parse, resolve_source
-from pyengine.images.catalog import Images
-
-BASE = tar_of({"base": b"b" * 5000})
-ONE = make_image([BASE, tar_of({"one": b"1" * 3000})], {"kind": "one"})
-TWO = make_image([BASE, tar_of({"two": b"2" * 2000})], {"kind": "two"})
-
-
-@pytest.fixture
-def images(tmp_path):
-    return Images(content_in(tmp_path))
 
 
 @pytest.fixture

@@ -7,29 +7,15 @@ import threading
 
 import pytest
 from attrs import evolve
-from support.images import HERE, content_in, make_image, store_blobs, tar_of
+from support.images import BASE, HERE, ONE, TWO, make_image, store_blobs, tar_of
 
 from pyengine.errors import ImageNotFound, InUse, InvalidRequest, StoreError
-from pyengine.images.catalog import Images
 from pyengine.images.image_use import ImageUse
 from pyengine.images.unpacking import layer_plans, unpack
 from pyengine.model import image_config
 from pyengine.model.reference import Reference
 
-BASE = tar_of({"base": b"b" * 5000})
-ONE = make_image([BASE, tar_of({"one": b"1" * 3000})], {"kind": "one"})
-TWO = make_image([BASE, tar_of({"two": b"2" * 2000})], {"kind": "two"})
 THREE = make_image([tar_of({"three": b"3" * 1000})])
-
-
-@pytest.fixture
-def uses():
-    return []
-
-
-@pytest.fixture
-def images(tmp_path, uses):
-    return Images(content_in(tmp_path), lambda: tuple(uses))
 
 
 def plans_of(image):

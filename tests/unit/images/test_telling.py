@@ -7,10 +7,9 @@ import subprocess
 
 import pytest
 from attrs import evolve
-from support.images import HERE, content_in, make_image, store_blobs, tar_of
+from support.images import HERE, ONE, TWO, make_image, store_blobs, tar_of
 
 from pyengine.errors import ImageNotFound, InvalidRequest, StoreError
-from pyengine.images.catalog import Images
 from pyengine.images.image_use import ImageUse
 from pyengine.images.telling import Teller
 from pyengine.images.unpacking import layer_plans, unpack
@@ -19,20 +18,7 @@ from pyengine.model import image_config
 from pyengine.model.platform import Platform
 from pyengine.model.reference import Reference
 
-BASE = tar_of({"base": b"b" * 5000})
-ONE = make_image([BASE, tar_of({"one": b"1" * 3000})], {"kind": "one"})
-TWO = make_image([BASE, tar_of({"two": b"2" * 2000})], {"kind": "two"})
 THREE = make_image([tar_of({"three": b"3" * 1000})])
-
-
-@pytest.fixture
-def uses():
-    return []
-
-
-@pytest.fixture
-def images(tmp_path, uses):
-    return Images(content_in(tmp_path), lambda: tuple(uses))
 
 
 @pytest.fixture
