@@ -114,7 +114,7 @@ def _base(house: House, record: ContainerRecord) -> _Base:
         missing = "its image is a directory of the host, which anybody may change"
         raise Unsupported(f"committing a container of {record.spec.image!r}", missing, _IMPORT)
     images = house.images
-    named = images.of_id(record.image_id)[0] if images.of_id(record.image_id) else None
+    named = next(iter(images.of_id(record.image_id)), None)
     if named is None:  # it has lost its last name; what it is made of is kept for the container
         missing = f"its image {record.image_id} has been removed"
         raise Unsupported(f"committing container {record.spec.name}", missing, _IMPORT)
@@ -128,7 +128,7 @@ def _base(house: House, record: ContainerRecord) -> _Base:
     return _Base(evolve(image, diff_ids=tuple(diff_ids)), tuple(layers), named)
 
 
-_IMPORT = "export its file system, and import that as an image"
+_IMPORT = "pack its files with a tar of its own (exec), and import that: images.import_(tar)"
 
 
 def _unpacked(diff_id: str, size: int) -> Descriptor:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Source = str | os.PathLike[str] | bytes | IO[bytes]
 Progress = Callable[[ProgressEvent], object]
 _ALL_AND_ONE = "all tags are wanted, and one is named"
+_NAME_ONLY = "a name without tag and digest, or no all_tags"
 
 
 def bring(
@@ -54,7 +55,7 @@ def pull(
     chosen = _platform(platform)
     if all_tags:
         if wanted.tag or wanted.digest:
-            raise InvalidRequest("reference", reference, why=_ALL_AND_ONE)
+            raise InvalidRequest("reference", reference, why=_ALL_AND_ONE, expected=_NAME_ONLY)
         several = pulling.pull_all_tags(
             house.images, wanted, means, platform=chosen, progress=progress
         )
@@ -87,7 +88,7 @@ def push(
         _tell_pushed(house, wanted.with_default_tag())
         return digest
     if wanted.tag or wanted.digest:
-        raise InvalidRequest("reference", reference, why=_ALL_AND_ONE)
+        raise InvalidRequest("reference", reference, why=_ALL_AND_ONE, expected=_NAME_ONLY)
     digests = pushing.push_all_tags(house.images, wanted, means, options, progress=progress)
     for tag in digests:
         _tell_pushed(house, wanted.with_tag(tag))
