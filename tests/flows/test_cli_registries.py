@@ -118,7 +118,7 @@ def test_what_a_registry_does_not_have_is_said(cli, registry, offered):
 def test_a_push_tells_what_docker_s_tells(cli, registry, base):
     with pyengine.Engine(cli.root) as engine:
         made = put_image(engine, "app:1", base)
-    name = f"{registry.address}/pushed/app:1"
+    name = f"{registry.address}/sent/app:1"
     cli("push", name, code=1)
     assert "No such image" in cli.err
     cli("tag", "app:1", name)
@@ -131,7 +131,7 @@ def test_a_push_tells_what_docker_s_tells(cli, registry, base):
     assert lines[-2:] == [f"1: digest: {digest} size: {size}", ""]
     assert f"{layer}: Layer already exists" in cli("push", name).split("\n")
     assert cli("push", "-q", name) == f"{name}\n"
-    assert registry.tags("pushed/app") == ["1"]
+    assert registry.tags("sent/app") == ["1"]
 
 
 def test_all_tags_of_a_repository_are_pushed_where_that_is_asked_for(cli, registry, base):

@@ -1,7 +1,7 @@
 """A process may be killed before any call that it makes: the next who opens its root finds order.
 
 The calls are not listed here. Each episode runs once to see which calls it makes that change a
-disk, a cgroup or another process, and is then killed at each of them.
+disk, a cgroup or another process, and is then killed at some of them, or with ``-m soak`` at each.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import platform
 import pytest
 from order import assert_order, cgroups
 from support import faults
+from tries import HOW_MANY, chosen
 
 pytestmark = [
     pytest.mark.kernel,
@@ -87,15 +88,18 @@ def without(*contained):
     ]
 
 
+@pytest.mark.parametrize("how_many", HOW_MANY)
 @pytest.mark.parametrize("episode", without("create", "start", "start a created one"))
-def test_whoever_is_killed_at_any_call_leaves_a_root_in_order(tmp_path, image, episode):
+def test_whoever_is_killed_at_any_call_leaves_a_root_in_order(tmp_path, image, episode, how_many):
     before = cgroups()
     whole = lived(str(tmp_path / "whole"), image, EPISODES[episode])
     assert (whole.exit_code, whole.said) == (0, "")
     assert whole.calls
-    for number, call in enumerate(whole.calls):
+    for number in chosen(whole.calls, how_many, 16):
         root = str(tmp_path / f"at-{number}")
         outcome = lived(root, image, EPISODES[episode], kill_at=number)
         assert outcome.killed_at is None or outcome.exit_code == -9, outcome.said
-        print(f"killed at call {number}: {outcome.killed_at or call}")  # shown where it fails
+        print(
+            f"killed at call {number}: {outcome.killed_at or whole.calls[number]}"
+        )  # shown where it fails
         assert_order(root, image, before)

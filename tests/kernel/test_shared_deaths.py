@@ -16,6 +16,7 @@ from order import assert_order, cgroups
 from strangers import Stranger
 from support import faults
 from support.keepers import PATIENCE, end_keeper, kill_keeper
+from tries import HOW_MANY, chosen
 
 import pyengine
 from pyengine import ContainerNotFound
@@ -123,8 +124,11 @@ for mark, code in (({faults.BEGIN!r}, code), ({faults.END!r}, "engine.close()"))
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the table of calls is x86-64's")
+@pytest.mark.parametrize("how_many", HOW_MANY)
 @pytest.mark.parametrize("episode", EPISODES)
-def test_who_is_killed_at_any_call_of_a_lease_leaves_nothing(tmp_path, image, episode, monkeypatch):
+def test_who_is_killed_at_any_call_of_a_lease_leaves_nothing(
+    tmp_path, image, episode, how_many, monkeypatch
+):
     monkeypatch.setenv("PYTHONPATH", str(Path(pyengine.__file__).parents[1]))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     known = cgroups()
@@ -149,9 +153,11 @@ def test_who_is_killed_at_any_call_of_a_lease_leaves_nothing(tmp_path, image, ep
     assert (whole.exit_code, whole.said) == (0, "")
     assert whole.calls
     settled(str(tmp_path / "whole"))
-    for number, call in enumerate(whole.calls):
+    for number in chosen(whole.calls, how_many, 12):
         root = str(tmp_path / f"at-{number}")
         outcome = lived(root, kill_at=number)
         assert outcome.killed_at is None or outcome.exit_code == -9, outcome.said
-        print(f"killed at call {number}: {outcome.killed_at or call}")  # shown where it fails
+        print(
+            f"killed at call {number}: {outcome.killed_at or whole.calls[number]}"
+        )  # shown where it fails
         settled(root)

@@ -14,6 +14,7 @@ import pytest
 from support import faults
 from support.images import content_in
 from support.stores import Machine
+from tries import HOW_MANY, chosen
 
 import pyengine
 from pyengine.images.catalog import Images
@@ -217,13 +218,14 @@ def leftovers(root):
     return [name for name in found if digests.why_not(f"sha256:{name}")]
 
 
+@pytest.mark.parametrize("how_many", HOW_MANY)
 @pytest.mark.parametrize("episode", EPISODES)
-def test_a_store_is_whole_wherever_its_user_was_killed(tmp_path, episode):
+def test_a_store_is_whole_wherever_its_user_was_killed(tmp_path, episode, how_many):
     before, code = EPISODES[episode]
     root = str(tmp_path / "root")
     calls = lived(root, before, code).calls
     assert len(calls) > 2
-    for number in range(len(calls)):
+    for number in chosen(calls, how_many, 6):
         shutil.rmtree(root)
         death = lived(root, before, code, kill_at=number)
         assert death.killed_at is not None, death.said
@@ -256,13 +258,14 @@ def assert_images_whole(root):
         for episode in EPISODES_OF_IMAGES
     ],
 )
-def test_every_name_means_a_whole_image_wherever_somebody_was_killed(tmp_path, episode):
+@pytest.mark.parametrize("how_many", HOW_MANY)
+def test_every_name_means_a_whole_image_wherever_somebody_was_killed(tmp_path, episode, how_many):
     before, code = EPISODES_OF_IMAGES[episode]
     root, preamble = str(tmp_path / "root"), f"{PREAMBLE}\n{IMAGES}\n{ARCHIVES}"
     calls = lived(root, before, code, preamble=preamble).calls
     assert len(calls) > 2
     expected = sorted((one.reference, one.config) for one in images_in(root).names.all())
-    for number in range(len(calls)):
+    for number in chosen(calls, how_many, 6):
         shutil.rmtree(root)
         death = lived(root, before, code, kill_at=number, preamble=preamble)
         assert death.killed_at is not None, death.said

@@ -29,10 +29,7 @@ def each(
 ) -> None:
     """Call *attempt* with the number of *some* of *calls*, or of all, and tell which failed."""
     assert calls, "the episode makes no call of interest"
-    numbers = range(len(calls))
-    if how_many != "all":
-        numbers = sorted(random.Random(SEED).sample(numbers, min(some, len(calls))))
-        print(f"PYENGINE_FAULTS_SEED={SEED}")  # shown where it fails
+    numbers = chosen(calls, how_many, some)
     failed = {}
     for number in numbers:
         print(f"call {number} of {len(calls)}: {calls[number]}")
@@ -49,6 +46,15 @@ def each(
             for number, why in failed.items():
                 print(f"    {number} {_short(calls[number])}: {_short(why)}", file=file)
     assert not failed, f"{len(failed)} of {len(numbers)}: {failed}"
+
+
+def chosen(calls: Sequence[object], how_many: str, some: int) -> Sequence[int]:
+    """The numbers of *some* of *calls*, or of all."""
+    numbers = range(len(calls))
+    if how_many == "all":
+        return numbers
+    print(f"PYENGINE_FAULTS_SEED={SEED}")  # shown where it fails
+    return sorted(random.Random(SEED).sample(numbers, min(some, len(calls))))
 
 
 def _short(text: str) -> str:
